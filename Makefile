@@ -1,0 +1,76 @@
+# The one entry, for people and for CI: no step exists only in one of them.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+# The development set contains the demo's, so a machine that has it needs nothing more to run the demo.
+DEV := $(VENV)/.installed-dev
+DEMO := $(VENV)/.installed-demo
+RUNNABLE := $(if $(wildcard $(DEV)),$(DEV),$(DEMO))
+
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header --group build
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo dev test test-all test-rest check fix generate lock clean
+
+help: ## say what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(DEV) ## install everything for development into .venv, hash-checked
+
+demo: $(RUNNABLE) ## run Wicket with an agent, three local MCP servers and real calls (no development dependency)
+	@$(BIN)/wicket demo
+
+dev: $(DEV) ## serve from this checkout on http://127.0.0.1:8420, data in ./wicket-data
+	@$(BIN)/wicket serve --data-dir wicket-data
+
+test: $(DEV) ## run the tests that take a minute, on SQLite and PostgreSQL
+	@$(PYTEST) -m 'not slow'
+
+test-all: test test-rest ## run everything: the tests, the checks, the slow tests
+
+test-rest: check ## run what `make test-all` has beyond `make test`
+	@$(PYTEST) -m slow
+
+check: $(DEV) ## lint, format, types, import rules
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+fix: $(DEV) ## mend what ruff can mend, and format
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+generate: $(DEV) ## write docs/reference from the code
+	@$(BIN)/python tools/generate_reference.py
+
+lock: $(DEV) ## resolve pyproject.toml anew into requirements/*.txt (UPGRADE=1: to the newest releases)
+	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra demo --group dev --output-file requirements/dev.txt
+	@$(LOCK) --constraint requirements/dev.txt --no-annotate --extra demo --output-file requirements/demo.txt
+	@$(LOCK) --constraint requirements/dev.txt --no-annotate --output-file requirements/base.txt
+
+clean: ## remove what was built or cached; .venv and data stay
+	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo 'python3.11 or newer is needed: install it, with its venv module' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo '$(PYTHON) is too old: name a Python 3.11 or newer with make PYTHON=...' >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+# Building the project itself uses the hatchling of the lock: nothing is fetched that is not hash-checked.
+$(DEV) $(DEMO): $(VENV)/.installed-%: requirements/%.txt pyproject.toml | $(BIN)/python
+	@echo 'installing $<'
+	@$(PIP) install --require-hashes --requirement $<
+	@$(PIP) install --no-deps --no-build-isolation --no-index --editable .
+	@touch $@
