@@ -1,0 +1,211 @@
+"""The decision: which policies bear on a call, and what Cedar says of them.
+
+Pure, and the only file that speaks to Cedar. Calls, lists, simulation and replay all come through here.
+A call is allowed when Cedar allows it for every resource it targets and no policy failed to evaluate: Cedar
+itself skips a policy that fails, which would let a broken forbid through.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+import cedarpy
+
+from wicket.core.errors import Invalid
+from wicket.core.model import Call, Decision, Effect, Json, JsonObject, PolicyEffect, PolicyRef, Reason, Tier
+from wicket.core.policy.compile import compile_policy, paths_read
+from wicket.core.policy.document import PolicyDocument
+from wicket.core.policy.request import build_entities, build_request
+from wicket.core.policy.slices import BindingPolicy, BoundMember, RuledWorld, Subject, find_covering, remember
+from wicket.core.policy.text import render_text
+from wicket.core.session import Facts
+
+DETAIL_LENGTH_MAX = 500
+KNOWN_MAX = 32
+"""Decisions remembered for one slice."""
+CEDAR_FAILURES = (ValueError, TypeError, KeyError, RecursionError)
+"""What cedarpy raises for policies, entities or requests that it cannot read."""
+POLICY_FAILURE = re.compile(r"error while evaluating policy `(?P<id>.+?)`: (?P<message>.*)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A decision, and whether facts of the tool session could have made it another."""
+
+    decision: Decision
+    reads_facts: bool
+
+
+class Rules:
+    """Policies that are judged together, parsed once."""
+
+    __slots__ = ("_handle", "_policies", "_unreadable", "reads", "reads_facts")
+
+    def __init__(self, policies: Sequence[BindingPolicy], namespace: str) -> None:
+        self._policies = {policy.ref.id: policy for policy in policies}
+        compiled = {policy.ref.id: compile_policy(policy.document, namespace) for policy in policies}
+        self.reads = frozenset[tuple[str, ...]]().union(*(paths_read(one) for one in compiled.values()))
+        self.reads_facts = any(path[0] == "session" for path in self.reads)
+        self._handle: cedarpy.PolicySet | None = None
+        self._unreadable: tuple[PolicyRef, ...] = ()
+        try:
+            self._handle = _parsed(compiled)
+        except CEDAR_FAILURES:
+            self._unreadable = tuple(p.ref for p in policies if not _is_readable(compiled[p.ref.id]))
+
+    def decide(self, request: JsonObject, context: str, entities: cedarpy.Entities | str) -> Decision:
+        """Judge a request; `context` and `entities` are those of the request, as JSON or parsed."""
+        if not self._policies:
+            return Decision(request=request)
+        if self._handle is None:
+            return _errored(request, self._unreadable, "a policy cannot be read")
+        shared = {"principal": request["principal"], "action": request["action"], "context": context}
+        targets = request.get("resources", [request["resource"]])
+        questions = [
+            {**shared, "resource": target} for target in (targets if isinstance(targets, list) else [])
+        ]
+        try:
+            answers = cedarpy.is_authorized_batch(questions, self._handle, entities)
+            return self._concluded(request, answers)
+        except CEDAR_FAILURES as failure:
+            return _errored(request, (), str(failure))
+
+    def _concluded(self, request: JsonObject, answers: Sequence[cedarpy.AuthzResult]) -> Decision:
+        errors = [error for answer in answers for error in answer.diagnostics.errors]
+        if errors:
+            return self._failed(request, errors)
+        matched = self._refs({reason for answer in answers for reason in answer.diagnostics.reasons})
+        if answers and all(answer.decision is cedarpy.Decision.Allow for answer in answers):
+            return Decision(Effect.ALLOW, Reason.PERMITTED, matched, request)
+        forbids = tuple(ref for ref in matched if ref.effect is PolicyEffect.FORBID)
+        reason = Reason.FORBIDDEN_BY_POLICY if forbids else Reason.NO_PERMIT_MATCHED
+        return Decision(Effect.DENY, reason, forbids, request)
+
+    def _failed(self, request: JsonObject, errors: Sequence[str]) -> Decision:
+        failures = [POLICY_FAILURE.fullmatch(error) for error in errors]
+        refs = self._refs({failure["id"] for failure in failures if failure})
+        first = failures[0]
+        if first is None:
+            return _errored(request, refs, errors[0])
+        return _errored(request, refs, first["message"])
+
+    def _refs(self, ids: set[str]) -> tuple[PolicyRef, ...]:
+        return tuple(policy.ref for policy_id, policy in self._policies.items() if policy_id in ids)
+
+
+@dataclass(frozen=True, slots=True)
+class _Slice:
+    rules: Rules
+    entities: cedarpy.Entities | None
+    """Parsed once for calls whose resources need no entities of their own."""
+    known: dict[tuple[object, ...], Decision] = field(default_factory=dict)
+    """Decisions of such calls by what they were asked: the same question has the same answer."""
+
+
+def decide(world: RuledWorld, call: Call, facts: Facts, now: datetime) -> Judged:
+    """Decide a call under `world` with the facts of its tool session; `now` is aware."""
+    found = _slice_of(world, call)
+    request = build_request(call, found.rules.reads, facts, now)
+    context = json.dumps(request["context"])
+    if found.entities is None or any(one.attributes or one.parents for one in call.resources):
+        decision = found.rules.decide(request, context, json.dumps(request["entities"]))
+        return Judged(decision, found.rules.reads_facts)
+    question = (context, *(resource.uid for resource in call.resources))
+    known = found.known.get(question)
+    if known is not None:
+        return Judged(replace(known, request=request), found.rules.reads_facts)
+    decision = found.rules.decide(request, context, found.entities)
+    if decision.reason is not Reason.POLICY_ERRORED:
+        if len(found.known) >= KNOWN_MAX:
+            found.known.clear()
+        found.known[question] = decision
+    return Judged(decision, found.rules.reads_facts)
+
+
+def decide_again(request: JsonObject, policies: Sequence[BindingPolicy]) -> Decision:
+    """Decide a recorded request (`Decision.request`) under `policies`, in the versions they had then."""
+    action = request["action"]
+    kind = str(action["type"]) if isinstance(action, dict) else ""
+    rules = Rules(policies, kind.removesuffix("::Action"))
+    return rules.decide(request, json.dumps(request["context"]), json.dumps(request["entities"]))
+
+
+def may_list(
+    world: RuledWorld,
+    member: BoundMember,
+    service: str,
+    tool: str,
+    tier: Tier,
+    selectors: Iterable[str | None],
+) -> bool:
+    """Whether some call of `tool` by one of `selectors`, all of them of `tier`, may be allowed.
+
+    Time, session and address count as unknown: a permit with conditions may match, a forbid with conditions
+    need not. Ask once for each tier where selectors of a tool differ in theirs.
+    """
+    for selector in selectors:
+        subject = Subject(service, tool, selector, tier, member.user_id, member.id)
+        covering = [policy.document for policy in find_covering(world, subject)]
+        permitted = any(one.effect is PolicyEffect.PERMIT for one in covering)
+        forbidden = any(one.effect is PolicyEffect.FORBID and not one.is_conditional for one in covering)
+        if permitted and not forbidden:
+            return True
+    return False
+
+
+def render_cedar(document: PolicyDocument, namespace: str) -> str:
+    """Write a policy as Cedar text for people; raise `Invalid` when Cedar does not take it."""
+    compiled = compile_policy(document, namespace)
+    try:
+        _parsed({"policy": compiled})
+        return cedarpy.format_policies(render_text(compiled)).strip() + "\n"
+    except CEDAR_FAILURES as failure:
+        raise Invalid(f"cedar does not take the policy: {failure}", field="policy") from failure
+
+
+def _slice_of(world: RuledWorld, call: Call) -> _Slice:
+    subject = Subject(call.service, call.tool, call.selector, call.tier, call.user_id, call.member_id)
+    found = world.slices.get(subject)
+    if not isinstance(found, _Slice):
+        rules = _rules_of(world, subject, call.namespace)
+        action: Json = build_entities(call)[:1]
+        found = _Slice(rules, _find_entities(action))
+        remember(world, subject, found)
+    return found
+
+
+def _rules_of(world: RuledWorld, subject: Subject, namespace: str) -> Rules:
+    # Many tools and members share one set of policies: it is parsed once for all of them.
+    policies = find_covering(world, subject)
+    key = (namespace, tuple(policy.ref.id for policy in policies))
+    rules = world.slices.get(key)
+    if not isinstance(rules, Rules):
+        rules = Rules(policies, namespace)
+        remember(world, key, rules)
+    return rules
+
+
+def _find_entities(entities: Json) -> cedarpy.Entities | None:
+    try:
+        return cedarpy.Entities.from_json_str(json.dumps(entities))
+    except CEDAR_FAILURES:
+        return None
+
+
+def _parsed(compiled: dict[str, JsonObject]) -> cedarpy.PolicySet:
+    document = {"staticPolicies": compiled, "templates": {}, "templateLinks": []}
+    return cedarpy.PolicySet.from_json_str(json.dumps(document))
+
+
+def _is_readable(compiled: JsonObject) -> bool:
+    try:
+        _parsed({"policy": compiled})
+    except CEDAR_FAILURES:
+        return False
+    return True
+
+
+def _errored(request: JsonObject, failed: tuple[PolicyRef, ...], detail: str) -> Decision:
+    return Decision(Effect.DENY, Reason.POLICY_ERRORED, failed, request, detail[:DETAIL_LENGTH_MAX])

@@ -1,0 +1,135 @@
+"""The question that is put to Cedar, as plain JSON: what is asked, recorded, and can be asked again.
+
+The context holds what the policies of the slice read and nothing else. What cannot be known is left out: a
+caller's address that is no address, a time zone that this machine does not know. A policy that reads it then
+fails, and a policy that fails denies the call.
+"""
+
+import ipaddress
+import zoneinfo
+from collections.abc import Collection
+from datetime import UTC, datetime, tzinfo
+
+from wicket.core.model import Call, EntityUid, Json, JsonObject
+from wicket.core.policy.compile import date_number
+from wicket.core.session import Facts
+
+
+def build_request(call: Call, reads: Collection[tuple[str, ...]], facts: Facts, now: datetime) -> JsonObject:
+    """Build the Cedar request of a call for policies that read `reads` of its context.
+
+    `resource` is the first that the call targets; `resources` lists all where there are several.
+    """
+    request: JsonObject = {
+        "principal": _uid(call.principal),
+        "action": _uid(call.action),
+        "resource": _uid(call.resources[0].uid),
+        "context": _context(call, reads, facts, now),
+        "entities": build_entities(call),
+    }
+    if len(call.resources) > 1:
+        request["resources"] = [_uid(resource.uid) for resource in call.resources]
+    return request
+
+
+def build_entities(call: Call) -> list[Json]:
+    """Place the action in its tool and tier, and the resources in their containers."""
+    parents = [f"tier:{call.tier}"] if call.selector is None else [call.tool, f"tier:{call.tier}"]
+    action: JsonObject = {
+        "uid": _uid(call.action),
+        "attrs": {},
+        "parents": [{"type": call.action.type, "id": parent} for parent in parents],
+    }
+    resources: list[JsonObject] = [
+        {
+            "uid": _uid(resource.uid),
+            "attrs": dict(resource.attributes),
+            "parents": [_uid(parent) for parent in resource.parents],
+        }
+        for resource in call.resources
+        if resource.attributes or resource.parents
+    ]
+    return [action, *resources]
+
+
+def _uid(uid: EntityUid) -> JsonObject:
+    return {"type": uid.type, "id": uid.id}
+
+
+def _context(call: Call, reads: Collection[tuple[str, ...]], facts: Facts, now: datetime) -> JsonObject:
+    context: JsonObject = {}
+    for *records, attribute in reads:
+        record = context
+        for name in records:
+            inner = record.setdefault(name, {})
+            if isinstance(inner, dict):
+                record = inner
+        value = _find_value((*records, attribute), call, facts, now)
+        if value is not None:
+            record[attribute] = value
+    return context
+
+
+def _find_value(path: tuple[str, ...], call: Call, facts: Facts, now: datetime) -> Json:
+    match path:
+        case ("time", part):
+            return _part_of(now.astimezone(UTC), part)
+        case ("time", "in", zone, part):
+            clock = _find_zone(zone)
+            return None if clock is None else _part_of(now.astimezone(clock), part)
+        case ("session", *fact):
+            return _find_fact(tuple(fact), facts)
+        case ("ip",):
+            return _find_address(call.caller_ip)
+        case ("userId",):
+            return call.user_id
+        case _:
+            return None
+
+
+def _part_of(local: datetime, part: str) -> Json:
+    match part:
+        case "hour":
+            return local.hour
+        case "dayOfWeek":
+            return local.isoweekday() % 7
+        case "date":
+            return date_number(local)
+        case _:
+            return None
+
+
+def _find_zone(name: str) -> tzinfo | None:
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return None
+
+
+def _find_fact(path: tuple[str, ...], facts: Facts) -> Json:
+    match path:
+        case ("denyCount",):
+            return facts.deny_count
+        case ("callCount",):
+            return facts.call_count
+        case ("toolsUsed", tool):
+            return facts.tools_used.get(tool)
+        case ("policyDenyCounts", key):
+            return facts.policy_denies.get(key)
+        case ("policyAllowCounts", key):
+            return facts.policy_allows.get(key)
+        case ("labels",):
+            return [*sorted(facts.labels)]
+        case _:
+            return None
+
+
+def _find_address(text: str) -> Json:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address):
+        # Cedar knows neither scopes nor IPv4 embedded in IPv6.
+        address = address.ipv4_mapped or ipaddress.IPv6Address(int(address))
+    return {"__extn": {"fn": "ip", "arg": str(address)}}
