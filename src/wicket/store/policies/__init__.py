@@ -1,0 +1,55 @@
+"""Policies: what may be saved, under which key, in which versions.
+
+A save makes an immutable numbered version; a toggle is an event, not a version. Keys are slugs of a policy's
+first name: they outlive renames, and even deletion, because audit entries cite them.
+"""
+
+from wicket.store.policies.reads import (
+    PolicyVersion,
+    StoredPolicy,
+    find_agent_of,
+    get_policy,
+    get_version,
+    list_policies,
+    list_versions,
+)
+from wicket.store.policies.rules import (
+    KEY_CHARS_MAX,
+    NOTE_CHARS_MAX,
+    POLICIES_MAX,
+    AgentRef,
+    KnownTools,
+    load_known_tools,
+    slug_of,
+)
+from wicket.store.policies.saves import (
+    create_policy,
+    delete_policies_of_member,
+    delete_policy,
+    rollback_policy,
+    toggle_policy,
+    update_policy,
+)
+
+__all__ = [
+    "KEY_CHARS_MAX",
+    "NOTE_CHARS_MAX",
+    "POLICIES_MAX",
+    "AgentRef",
+    "KnownTools",
+    "PolicyVersion",
+    "StoredPolicy",
+    "create_policy",
+    "delete_policies_of_member",
+    "delete_policy",
+    "find_agent_of",
+    "get_policy",
+    "get_version",
+    "list_policies",
+    "list_versions",
+    "load_known_tools",
+    "rollback_policy",
+    "slug_of",
+    "toggle_policy",
+    "update_policy",
+]
