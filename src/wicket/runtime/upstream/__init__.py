@@ -1,0 +1,27 @@
+"""MCP to upstream servers over a wire: eras, sessions, ids, streaming. Knows no HTTP library."""
+
+from wicket.runtime.upstream.reply import UpstreamReply
+from wicket.runtime.upstream.upstream import Upstream
+from wicket.runtime.upstream.values import (
+    Answer,
+    Credential,
+    CredentialRejected,
+    Exchange,
+    Notice,
+    Outgoing,
+    Target,
+    UpstreamLimits,
+)
+
+__all__ = [
+    "Answer",
+    "Credential",
+    "CredentialRejected",
+    "Exchange",
+    "Notice",
+    "Outgoing",
+    "Target",
+    "Upstream",
+    "UpstreamLimits",
+    "UpstreamReply",
+]

@@ -1,0 +1,164 @@
+"""MCP towards upstreams. A call is forwarded for a `Recorded` and nothing else; lists are fetched and kept."""
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from wicket.core.errors import RpcCode, UpstreamFailed, WicketError
+from wicket.core.jsonrpc import Era, ParamHeader, RequestId, param_headers
+from wicket.core.model import Call, ConnectorKind, JsonObject
+from wicket.runtime.upstream.http import HttpTransport, SessionGone
+from wicket.runtime.upstream.links import Links
+from wicket.runtime.upstream.lists import ToolLists
+from wicket.runtime.upstream.reply import UpstreamReply, answer_of
+from wicket.runtime.upstream.values import Answer, Exchange, LocalServers, Outgoing, Target, UpstreamLimits
+from wicket.runtime.wire import BeforeFirstByte, Wire, broken, unreachable
+
+if TYPE_CHECKING:
+    from wicket.runtime.recorder import Recorded
+
+FIRST_ID_BITS: Final = 48
+CLIENT_ERRORS: Final = range(400, 500)
+NOT_OF_THE_LINK: Final = frozenset({401, 403, 408, 413, 429})
+"""Failing statuses that say nothing about the session or the era."""
+
+
+class Upstream:
+    """The upstreams of this process. `stop` it on the event loop that used it."""
+
+    def __init__(
+        self,
+        *,
+        wire: Wire,
+        stdio: LocalServers | None,
+        limits: UpstreamLimits,
+        client_version: str,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._limits = limits
+        self._stdio = stdio
+        self._http = HttpTransport(
+            wire, limits=limits, client_version=client_version, first_id=secrets.randbits(FIRST_ID_BITS)
+        )
+        self._links = Links(self._http, limits=limits, client_version=client_version)
+        self._lists = ToolLists(self._ask, limits=limits, now_s=now_s)
+        if stdio is not None:
+            stdio.on_list_changed(lambda key: self.forget(service=key))
+
+    async def forward(
+        self,
+        recorded: "Recorded",
+        target: Target,
+        *,
+        meta: JsonObject,
+        progress_token: RequestId | None,
+        before_first_byte: BeforeFirstByte | None,
+        capabilities: JsonObject | None = None,
+    ) -> UpstreamReply:
+        """Send the call that was recorded as allowed, at most once, and wait for the first that comes back.
+
+        `before_first_byte` is awaited when the connection is there; what it raises comes out, and nothing is
+        sent. Raises UpstreamFailed (502, 504).
+        """
+        call = recorded.call
+        if not recorded.allowed or call is None or call.service != target.connector.key:
+            raise WicketError("a call was about to be forwarded that is not recorded as allowed")
+        outgoing = Outgoing(
+            call.method,
+            _params_of(call),
+            self._timeout_s(target),
+            meta=meta,
+            capabilities=capabilities or {},
+            wants_progress=progress_token is not None,
+            before_first_byte=before_first_byte,
+        )
+        reply = UpstreamReply(
+            await self._open(target, outgoing),
+            service=target.connector.key,
+            progress_token=progress_token,
+            within_s=self._limits.exchange_s_max,
+            list_changed=lambda: self.forget(owner=target.owner, service=target.connector.key),
+        )
+        await reply.begin()
+        if reply.answer is not None and (reply.answer.error or {}).get("code") == RpcCode.HEADER_MISMATCH:
+            # The tool's schema has changed since its list was fetched.
+            self._lists.forget(owner=target.owner, service=target.connector.key)
+        return reply
+
+    async def list_tools(self, target: Target) -> list[JsonObject]:
+        """Every tool of the upstream as it describes them, at most a minute old; not to be changed.
+
+        Raises UpstreamFailed within the time that a list has, and at once for a while after a failure.
+        """
+        return list((await self._lists.of(target)).tools)
+
+    def mirrored(self, owner: str, service: str, tool: str) -> tuple[ParamHeader, ...]:
+        """The arguments of a tool that go into headers too, by the list at hand; none where there is no list."""
+        return self._lists.known_headers(owner, service, tool)
+
+    def forget(self, *, owner: str | None = None, service: str | None = None) -> None:
+        """Drop cached lists of an owner, of a service, or both."""
+        self._lists.forget(owner=owner, service=service)
+
+    def forget_sessions(self, *, owner: str | None = None, url: str | None = None) -> None:
+        """Drop sessions of an owner, at an address, or both: after a credential was replaced or removed."""
+        self._links.forget(owner=owner, url=url)
+
+    async def stop(self) -> None:
+        """Cancel what is under way aside of calls; the wire and the local servers are stopped by their owner."""
+        await self._lists.stop()
+        await self._links.stop()
+        await self._http.stop()
+
+    async def _open(self, target: Target, outgoing: Outgoing) -> Exchange:
+        if target.connector.kind is ConnectorKind.STDIO:
+            if self._stdio is None:
+                raise unreachable(target.connector.key, "no local servers are configured")
+            return await self._stdio.open(target.connector.key, outgoing)
+        try:
+            return await self._open_http(target, outgoing)
+        except SessionGone:
+            # The upstream does not know the session, so it has not looked at the request: once more.
+            try:
+                return await self._open_http(target, outgoing)
+            except SessionGone as error:
+                raise broken(target.connector.key, "it forgets sessions that it has just begun") from error
+
+    async def _open_http(self, target: Target, outgoing: Outgoing) -> Exchange:
+        link = await self._links.of(target)
+        if link.era is Era.MODERN and outgoing.method == "tools/call":
+            outgoing = await self._with_param_headers(target, outgoing)
+        try:
+            return await self._http.open(target, link, outgoing)
+        except SessionGone:
+            self._links.drop(target, link)
+            raise
+        except UpstreamFailed as failed:
+            status = failed.facts.get("upstream_status")
+            if isinstance(status, int) and status not in NOT_OF_THE_LINK and status in CLIENT_ERRORS:
+                self._links.drop(target, link)
+            raise
+
+    async def _with_param_headers(self, target: Target, outgoing: Outgoing) -> Outgoing:
+        tool, arguments = outgoing.params.get("name"), outgoing.params.get("arguments")
+        if not isinstance(tool, str) or not isinstance(arguments, dict):
+            return outgoing
+        wanted = await self._lists.headers_of(target, tool)
+        return replace(outgoing, param_headers=param_headers(wanted, arguments)) if wanted else outgoing
+
+    async def _ask(self, target: Target, outgoing: Outgoing) -> tuple[Answer, Era]:
+        exchange = await self._open(target, outgoing)
+        answer = await answer_of(exchange, service=target.connector.key, within_s=outgoing.timeout_s)
+        return answer, exchange.era
+
+    def _timeout_s(self, target: Target) -> float:
+        return target.connector.upstream_timeout_s or self._limits.timeout_s
+
+
+def _params_of(call: Call) -> JsonObject:
+    """Only what was decided: the unprefixed tool and its arguments; other methods are all arguments."""
+    if call.method == "tools/call":
+        return {"name": call.tool, "arguments": call.arguments}
+    return call.arguments
