@@ -39,6 +39,7 @@ _SERVER_PAIR = b"wicket/server-key-pair/1"
 _SERVER_DIGEST = b"wicket/server-key-digest/1"
 _SERVER_REDACTION = b"wicket/server-redaction/1"
 _SERVER_SESSION = b"wicket/server-session/1"
+_SERVER_ROUND = b"wicket/server-round-state/1"
 
 
 class SealBroken(WicketError):
@@ -81,6 +82,7 @@ class _Derived:
     digest_key: bytes
     redaction_key: bytes
     session_key: bytes
+    round_key: bytes
     private_key: X25519PrivateKey
 
     @classmethod
@@ -89,6 +91,7 @@ class _Derived:
             digest_key=_derive(secret, _SERVER_DIGEST),
             redaction_key=_derive(secret, _SERVER_REDACTION),
             session_key=_derive(secret, _SERVER_SESSION),
+            round_key=_derive(secret, _SERVER_ROUND),
             private_key=X25519PrivateKey.from_private_bytes(_derive(secret, _SERVER_PAIR)),
         )
 
@@ -117,6 +120,11 @@ class ServerKeys:
     def session_key(self) -> bytes:
         """Signs the values of `Mcp-Session-Id`, 32 bytes."""
         return self._derived[0].session_key
+
+    @property
+    def round_keys(self) -> tuple[bytes, ...]:
+        """Seal what an upstream wants back with a caller's next round, 32 bytes each, newest secret first."""
+        return tuple(derived.round_key for derived in self._derived)
 
     def digest(self, key: str) -> bytes:
         """The digest that a new key is stored under: HMAC-SHA256 with the newest secret, 32 bytes."""

@@ -90,6 +90,8 @@ class Reason(StrEnum):
     """A policy of this tool is scoped to resources and the call names none."""
     ARGUMENTS_REJECTED = "arguments_rejected"
     """An argument that says what the call targets or does is not in the strict grammar."""
+    UNKNOWN_SESSION = "unknown_session"
+    """The call names an `Mcp-Session-Id` that was not handed out to its key, or has ended (HTTP 404)."""
     RATE_LIMITED = "rate_limited"
     """The key's bucket is empty (HTTP 429); `Retry-After` says for how long."""
     KEY_REVOKED = "key_revoked"

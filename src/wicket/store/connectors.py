@@ -190,6 +190,14 @@ def get_connector(tx: sa.Connection, *, account_id: str, connector_id: str) -> C
     return _custom_of(row)
 
 
+def get_connector_by_key(tx: sa.Connection, *, account_id: str, key: str) -> CustomConnector:
+    """The same by the key; raises NotFound for another's, too."""
+    row = tx.execute(_LIVE.where(_connectors.account_id == account_id, _connectors.key == key)).one_or_none()
+    if row is None:
+        raise NotFound(f"you have no connector `{key}`; list yours")
+    return _custom_of(row)
+
+
 def list_connectors(tx: sa.Connection, *, account_id: str) -> tuple[CustomConnector, ...]:
     """An account's connectors, oldest first; at most CONNECTORS_MAX."""
     return tuple(

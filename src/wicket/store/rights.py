@@ -1,9 +1,9 @@
 """Who may do what to an agent: the table of roles, asked inside the transaction that does it.
 
-    stranger    knows of nothing: NotFound
-    pending     sees that the agent is there, and connects own services
-    member      the same, with a key; sees nobody else's membership, and of policies only own ones
-    owner       everything but other people's keys and credentials
+stranger    knows of nothing: NotFound
+pending     sees that the agent is there, and connects own services
+member      the same, with a key; sees nobody else's membership, and of policies only own ones
+owner       everything but other people's keys and credentials
 """
 
 from collections.abc import Callable
@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from wicket.core.errors import Forbidden, NotFound
 from wicket.core.model import MemberStatus, Role, TrustMode
 from wicket.store.agents import SeenAgent, get_agent_of
-from wicket.store.members import MemberRecord, get_member
+from wicket.store.members import MemberRecord, get_member, list_members
+from wicket.store.page import Page
 from wicket.store.policies import StoredPolicy, find_agent_of, get_policy
 
 R = TypeVar("R")
@@ -47,6 +48,18 @@ def require_visible_member(
     if seen.role is not Role.OWNER and member.account_id != account_id:
         raise NotFound(f"no member `{member_id}` on this agent; list its members")
     return member
+
+
+def list_visible_members(
+    tx: sa.Connection, *, agent_id: str, account_id: str, status: MemberStatus | None, limit: int, offset: int
+) -> Page[MemberRecord]:
+    """To the owner every membership of the agent, to others the own one."""
+    seen = get_agent_of(tx, agent_id=agent_id, account_id=account_id)
+    if seen.role is Role.OWNER:
+        return list_members(tx, agent_id=agent_id, status=status, limit=limit, offset=offset)
+    own = [get_member(tx, agent_id=agent_id, member_id=seen.member_id)]
+    found = [member for member in own if status in (None, member.status)]
+    return Page(found[offset : offset + limit], len(found))
 
 
 def require_self(tx: sa.Connection, *, agent_id: str, member_id: str, account_id: str) -> MemberRecord:
@@ -93,14 +106,23 @@ def find_policy_agent(tx: sa.Connection, *, policy_id: str, account_id: str) -> 
     return agent_id
 
 
-def as_owner(tx: sa.Connection, fn: Callable[..., R], /, *, agent_id: str, account_id: str, **kwargs: object) -> R:
+def as_owner(
+    tx: sa.Connection, fn: Callable[..., R], /, *, agent_id: str, account_id: str, **kwargs: object
+) -> R:
     """Run a store function on an agent that the account owns."""
     require_owner(tx, agent_id=agent_id, account_id=account_id)
     return fn(tx, agent_id=agent_id, **kwargs)
 
 
 def as_self(
-    tx: sa.Connection, fn: Callable[..., R], /, *, agent_id: str, member_id: str, account_id: str, **kwargs: object
+    tx: sa.Connection,
+    fn: Callable[..., R],
+    /,
+    *,
+    agent_id: str,
+    member_id: str,
+    account_id: str,
+    **kwargs: object,
 ) -> R:
     """Run a store function on the account's own membership."""
     require_self(tx, agent_id=agent_id, member_id=member_id, account_id=account_id)
@@ -108,10 +130,34 @@ def as_self(
 
 
 def as_self_or_owner(
-    tx: sa.Connection, fn: Callable[..., R], /, *, agent_id: str, member_id: str, account_id: str, **kwargs: object
+    tx: sa.Connection,
+    fn: Callable[..., R],
+    /,
+    *,
+    agent_id: str,
+    member_id: str,
+    account_id: str,
+    **kwargs: object,
 ) -> R:
     """Run a store function on the account's own membership, or on any of an agent that the account owns."""
     require_visible_member(tx, agent_id=agent_id, member_id=member_id, account_id=account_id)
+    return fn(tx, agent_id=agent_id, member_id=member_id, **kwargs)
+
+
+def as_owner_of_member(
+    tx: sa.Connection,
+    fn: Callable[..., R],
+    /,
+    *,
+    agent_id: str,
+    member_id: str,
+    account_id: str,
+    **kwargs: object,
+) -> R:
+    """Run a store function on any membership of an agent that the account owns."""
+    # In this order: to a member, other memberships do not exist.
+    require_visible_member(tx, agent_id=agent_id, member_id=member_id, account_id=account_id)
+    require_owner(tx, agent_id=agent_id, account_id=account_id)
     return fn(tx, agent_id=agent_id, member_id=member_id, **kwargs)
 
 

@@ -10,6 +10,7 @@ SENTENCES = {
     Reason.TOOL_CHANGED: "denied: the definition of {tool} changed and waits for review",
     Reason.RESOURCE_NOT_RECOGNISED: "denied: {tool} is limited to resources and the call names none",
     Reason.ARGUMENTS_REJECTED: "denied: the arguments of {tool} were rejected",
+    Reason.UNKNOWN_SESSION: "refused: the call of {tool} names a session that is not the key's, or has ended",
     Reason.RATE_LIMITED: "refused: the key's rate limit is reached",
     Reason.KEY_REVOKED: "refused: the key was revoked",
     Reason.NO_CREDENTIALS: "permitted, but no credentials are connected for {tool}",

@@ -65,6 +65,7 @@ class StdioServer:
         self._started_at_s = 0.0
         self._deaths = 0
         self._retry_at_s = 0.0
+        self._is_stopping = False
 
     async def open(self, outgoing: Outgoing) -> "StdioExchange":
         """Send a request once the server runs; raises UpstreamFailed, and what `before_first_byte` raises."""
@@ -87,6 +88,7 @@ class StdioServer:
 
     async def stop(self) -> None:
         """End the process and whatever waits for it."""
+        self._is_stopping = True
         if self._starting is not None:
             self._starting.cancel()
             await asyncio.gather(self._starting, return_exceptions=True)
@@ -190,7 +192,10 @@ class StdioServer:
             else min(self._limits.retry_max_s, self._limits.retry_min_s * 2 ** (self._deaths - 1))
         )
         self._retry_at_s = now_s + wait_s
-        _log.warning("local server ended", service=self._command.key, deaths=self._deaths, retry_in_s=wait_s)
+        if not self._is_stopping:
+            _log.warning(
+                "local server ended", service=self._command.key, deaths=self._deaths, retry_in_s=wait_s
+            )
 
     def _dispatch(self, line: bytes) -> None:
         try:
@@ -262,6 +267,9 @@ class StdioExchange:
 
     async def refuse(self, request: Request) -> None:
         """See `Exchange`; the server's requests are answered where they are read."""
+
+    async def respond(self, request: Request, response: PostedResponse) -> None:
+        """See `Exchange`; as `refuse`."""
 
     async def end(self, *, is_answered: bool) -> None:
         """See `Exchange`."""

@@ -4,8 +4,10 @@ from wicket.runtime.upstream.reply import UpstreamReply
 from wicket.runtime.upstream.upstream import Upstream
 from wicket.runtime.upstream.values import (
     Answer,
+    Ask,
     Credential,
     CredentialRejected,
+    Declared,
     Exchange,
     Notice,
     Outgoing,
@@ -15,8 +17,10 @@ from wicket.runtime.upstream.values import (
 
 __all__ = [
     "Answer",
+    "Ask",
     "Credential",
     "CredentialRejected",
+    "Declared",
     "Exchange",
     "Notice",
     "Outgoing",

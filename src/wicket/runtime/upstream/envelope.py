@@ -1,9 +1,10 @@
 """A request towards an upstream as bytes and headers. Nothing of the caller's is copied but what is named here."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
+from wicket.core.errors import RpcCode
 from wicket.core.jsonrpc import (
     LEGACY_VERSIONS,
     META_CAPABILITIES,
@@ -12,9 +13,13 @@ from wicket.core.jsonrpc import (
     META_VERSION,
     NAME_KEYS,
     Era,
+    PostedResponse,
+    Request,
     encode_header_value,
+    render_error,
     render_notification,
     render_request,
+    render_result,
 )
 from wicket.core.model import JsonObject
 from wicket.runtime.upstream.values import Credential, Outgoing
@@ -30,6 +35,8 @@ class Link:
     era: Era
     version: str
     session_id: str | None = None
+    capabilities: JsonObject = field(default_factory=dict, compare=False)
+    """Of the server, as it said."""
 
 
 BEFORE_INITIALIZE: Final = Link(Era.LEGACY, LEGACY_VERSIONS[-1])
@@ -101,13 +108,26 @@ def base_headers(link: Link, credential: Credential | None, agent: str) -> dict[
     return headers
 
 
-def initialize_params(client_version: str) -> JsonObject:
-    """A legacy handshake; no capabilities, so that the upstream asks for nothing."""
+def initialize_params(client_version: str, capabilities: JsonObject | None = None) -> JsonObject:
+    """A legacy handshake; without capabilities the upstream asks for nothing."""
     return {
         "protocolVersion": LEGACY_VERSIONS[-1],
-        "capabilities": {},
+        "capabilities": capabilities or {},
         "clientInfo": {"name": CLIENT_NAME, "version": client_version},
     }
+
+
+def response_body(request: Request, response: PostedResponse) -> bytes:
+    """A client's response under the id that the upstream knows."""
+    if response.error is None:
+        return render_result(request.id, response.result or {})
+    code, message = response.error.get("code"), response.error.get("message")
+    return render_error(
+        request.id,
+        code if isinstance(code, int) else RpcCode.INTERNAL_ERROR,
+        message if isinstance(message, str) else "the client failed without saying why",
+        response.error.get("data"),
+    )
 
 
 def cancellation(request_id: int) -> bytes:

@@ -24,6 +24,7 @@ from wicket.runtime.upstream.envelope import (
     content_type,
     request_body,
     request_headers,
+    response_body,
 )
 from wicket.runtime.upstream.sse import EventReader, EventTooLong
 from wicket.runtime.upstream.values import Outgoing, Target, UpstreamLimits, credential_rejected
@@ -99,6 +100,43 @@ class HttpTransport:
         await response.aclose()
         if response.status in FAILURES or response.status in REDIRECTS:
             raise _failed(target.connector.key, response)
+
+    async def attend(self, target: Target, link: Link) -> WireResponse | None:
+        """The stream of what a legacy upstream says of its own accord; None where it offers none."""
+        headers = base_headers(link, target.credential, self._agent)
+        del headers["Content-Type"]
+        request = WireRequest(
+            url=target.connector.url,
+            headers=headers | {"Accept": "text/event-stream"},
+            body=b"",
+            timeout_s=self._limits.standing_timeout_s,
+            service=target.connector.key,
+            response_bytes_max=self._limits.stream_bytes_max,
+            method="GET",
+        )
+        response = await self._wire.send(request)
+        if response.status == OK and content_type(response.headers) == "text/event-stream":
+            return response
+        await response.aclose()
+        return None
+
+    def leave(self, target: Target, link: Link) -> None:
+        """End a legacy session that nobody will use again, without waiting."""
+        headers = base_headers(link, target.credential, self._agent)
+        del headers["Content-Type"]
+        request = WireRequest(
+            url=target.connector.url,
+            headers=headers,
+            body=b"",
+            timeout_s=self._limits.list_timeout_s,
+            service=target.connector.key,
+            method="DELETE",
+        )
+
+        async def end() -> None:
+            await (await self._wire.send(request)).aclose()
+
+        self._aside(end)
 
     def cancel(self, target: Target, link: Link, outgoing: Outgoing, request_id: int) -> None:
         """Tell a legacy upstream that an answer is not waited for; closing the stream tells a modern one."""
@@ -243,6 +281,10 @@ class HttpExchange:
                 request.id, RpcCode.METHOD_NOT_FOUND, f"`{request.method}` is not served here"
             )
         self._transport.note(self._target, self._link, body)
+
+    async def respond(self, request: Request, response: PostedResponse) -> None:
+        """See `Exchange`."""
+        await self._transport.post(self._target, self._link, response_body(request, response))
 
     async def end(self, *, is_answered: bool) -> None:
         """See `Exchange`."""

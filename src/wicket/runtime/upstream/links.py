@@ -2,11 +2,12 @@
 
 import asyncio
 from collections import OrderedDict
+from dataclasses import replace
 from typing import Final, TypeAlias, TypeVar
 
 from wicket.core.errors import RpcCode, UpstreamFailed
 from wicket.core.jsonrpc import LEGACY_VERSIONS, MODERN_VERSIONS, Era, render_notification
-from wicket.core.model import Json
+from wicket.core.model import Json, JsonObject
 from wicket.runtime.upstream.envelope import BEFORE_INITIALIZE, Link, initialize_params
 from wicket.runtime.upstream.flight import SingleFlight
 from wicket.runtime.upstream.http import HttpTransport
@@ -28,8 +29,8 @@ _MODERN_ERRORS: Final = frozenset(
 )
 
 K = TypeVar("K")
-LinkKey: TypeAlias = tuple[str, str]
-"""(owner, address)."""
+LinkKey: TypeAlias = tuple[str, str, str]
+"""(owner, address, the client's own session or nothing)."""
 
 
 class Links:
@@ -46,7 +47,7 @@ class Links:
 
     async def of(self, target: Target) -> Link:
         """The link of an owner to an upstream; raises UpstreamFailed where none can be made."""
-        key = (target.owner, target.connector.url)
+        key = _key(target)
         link = self._links.get(key)
         if link is not None:
             self._links.move_to_end(key)
@@ -55,7 +56,7 @@ class Links:
 
     def drop(self, target: Target, link: Link) -> None:
         """Forget this link, unless another has taken its place already; the era is found out anew too."""
-        key = (target.owner, target.connector.url)
+        key = _key(target)
         if self._links.get(key) is link:
             del self._links[key]
         if link.session_id is None:
@@ -67,6 +68,12 @@ class Links:
             if owner in {None, key[0]} and url in {None, key[1]}:
                 self._links.pop(key, None)
                 self._flights.forget(key)
+
+    def take(self, target: Target) -> Link | None:
+        """The link of a client's own session, which is forgotten; None where it had none of its own."""
+        self._flights.forget(_key(target))
+        link = self._links.pop(_key(target), None)
+        return None if link is self._links.get(_key(replace(target, declared=None))) else link
 
     async def stop(self) -> None:
         """Cancel what is under way."""
@@ -84,12 +91,25 @@ class Links:
         return link
 
     async def _begin(self, target: Target, timeout_s: float) -> Link:
+        if target.declared is not None:
+            return await self._begin_own(target, timeout_s)
         url = target.connector.url
         plain = self._eras.get(url) or await self._probe(target, timeout_s)
         link = plain if plain.era is Era.MODERN else await self._initialize(target, timeout_s)
         # A legacy era is only believed once a session could be begun.
         _remember(self._eras, url, plain, ERAS_MAX)
         return link
+
+    async def _begin_own(self, target: Target, timeout_s: float) -> Link:
+        """A session for one client; an upstream that begins none is spoken to as for everybody."""
+        try:
+            return await self._initialize(target, timeout_s)
+        except CredentialRejected:
+            raise
+        except UpstreamFailed as failed:
+            if failed.code != BROKEN:
+                raise
+        return await self.of(replace(target, declared=None))
 
     async def _probe(self, target: Target, timeout_s: float) -> Link:
         """Whatever is no sign of a modern server is taken for a legacy one.
@@ -106,8 +126,11 @@ class Links:
                 raise
             return BEFORE_INITIALIZE
         if answer.error is None:
-            version = _newest(answer.result and answer.result.get("supportedVersions"), MODERN_VERSIONS)
-            return Link(Era.MODERN, version) if version else BEFORE_INITIALIZE
+            result = answer.result or {}
+            version = _newest(result.get("supportedVersions"), MODERN_VERSIONS)
+            if version is None:
+                return BEFORE_INITIALIZE
+            return Link(Era.MODERN, version, capabilities=_capabilities(result))
         if answer.error["code"] not in _MODERN_ERRORS:
             return BEFORE_INITIALIZE
         data = answer.error.get("data")
@@ -120,14 +143,15 @@ class Links:
 
     async def _initialize(self, target: Target, timeout_s: float) -> Link:
         service = target.connector.key
-        outgoing = Outgoing("initialize", initialize_params(self._client_version), timeout_s)
+        declared = None if target.declared is None else target.declared.capabilities
+        outgoing = Outgoing("initialize", initialize_params(self._client_version, declared), timeout_s)
         answer, session_id = await self._ask(target, BEFORE_INITIALIZE, outgoing)
         version = (answer.result or {}).get("protocolVersion")
         if answer.error is not None or version not in LEGACY_VERSIONS or not isinstance(version, str):
             raise broken(service, "it does not begin a session")
         if session_id is not None and not _is_session_id(session_id):
             raise broken(service, "its session has an id that cannot be sent back")
-        link = Link(Era.LEGACY, version, session_id)
+        link = Link(Era.LEGACY, version, session_id, _capabilities(answer.result or {}))
         await self._transport.post(target, link, render_notification("notifications/initialized"))
         return link
 
@@ -136,6 +160,15 @@ class Links:
         exchange = await self._transport.open(target, link, outgoing)
         answer = await answer_of(exchange, service=target.connector.key, within_s=outgoing.timeout_s)
         return answer, exchange.headers.get("mcp-session-id")
+
+
+def _key(target: Target) -> LinkKey:
+    return target.owner, target.connector.url, "" if target.declared is None else target.declared.session
+
+
+def _capabilities(result: JsonObject) -> JsonObject:
+    said = result.get("capabilities")
+    return said if isinstance(said, dict) else {}
 
 
 def _newest(offered: Json, known: tuple[str, ...]) -> str | None:

@@ -1,12 +1,14 @@
 """What comes back of a call: at once, or message by message as the upstream sends them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from functools import partial
 from types import TracebackType
 from typing import Final, Self, assert_never
 
 from wicket.core.jsonrpc import Era, MessageFromUpstream, Notification, PostedResponse, Request, RequestId
-from wicket.runtime.upstream.values import Answer, Exchange, Notice
+from wicket.runtime.upstream.envelope import passed_meta
+from wicket.runtime.upstream.values import Answer, Ask, Exchange, Notice
 from wicket.runtime.wire import broken, timed_out
 
 PROGRESS: Final = "notifications/progress"
@@ -15,7 +17,7 @@ LIST_CHANGED: Final = "notifications/tools/list_changed"
 
 
 class UpstreamReply:
-    """Iterate to get each `Notice` and, last, the `Answer`.
+    """Iterate to get each `Notice` and `Ask` and, last, the `Answer`.
 
     Where that came first it is in `answer` already, and nothing streams. Close it, whatever happens: a reply that
     is closed before its answer is a cancelled call.
@@ -29,7 +31,9 @@ class UpstreamReply:
         progress_token: RequestId | None,
         within_s: float,
         list_changed: Callable[[], None],
+        asks: Collection[str] = (),
     ) -> None:
+        """`asks` are the requests of the upstream that are passed on; any other is refused."""
         self.answer: Answer | None = None
         self.status: int = exchange.status
         """The HTTP status of the upstream; 200 for local servers."""
@@ -40,7 +44,8 @@ class UpstreamReply:
         self._within_s = within_s
         self._deadline = asyncio.get_running_loop().time() + within_s
         self._list_changed = list_changed
-        self._first: Notice | Answer | None = None
+        self._asks = asks
+        self._first: Notice | Ask | Answer | None = None
         self._is_over = False
 
     @property
@@ -54,10 +59,10 @@ class UpstreamReply:
         if isinstance(self._first, Answer):
             self.answer = self._first
 
-    def __aiter__(self) -> AsyncIterator[Notice | Answer]:
+    def __aiter__(self) -> AsyncIterator[Notice | Ask | Answer]:
         return self
 
-    async def __anext__(self) -> Notice | Answer:
+    async def __anext__(self) -> Notice | Ask | Answer:
         if (first := self._first) is not None:
             self._first = None
             return first
@@ -79,7 +84,7 @@ class UpstreamReply:
     ) -> None:
         await self.aclose()
 
-    async def _next(self) -> Notice | Answer:
+    async def _next(self) -> Notice | Ask | Answer:
         patience = asyncio.timeout_at(self._deadline)
         try:
             async with patience:
@@ -96,7 +101,7 @@ class UpstreamReply:
             await self._exchange.end(is_answered=True)
         return passed
 
-    async def _taken(self, message: MessageFromUpstream) -> Notice | Answer | None:
+    async def _taken(self, message: MessageFromUpstream) -> Notice | Ask | Answer | None:
         match message:
             case PostedResponse():
                 if message.id != self._exchange.request_id:
@@ -104,6 +109,8 @@ class UpstreamReply:
                 return Answer(message.result, message.error)
             case Notification():
                 return self._noticed(message)
+            case Request() if message.method in self._asks:
+                return ask_of(message, partial(self._exchange.respond, message))
             case Request():
                 await self._exchange.refuse(message)
                 return None
@@ -121,6 +128,13 @@ class UpstreamReply:
         if self._progress_token is None or message.params.get("progressToken") != self._exchange.request_id:
             return None
         return Notice(message.method, {**message.params, "progressToken": self._progress_token})
+
+
+def ask_of(request: Request, answer: Callable[[PostedResponse], Awaitable[None]]) -> Ask:
+    """A request of the upstream as the client gets it: without what is only said between the two of us."""
+    meta = passed_meta(request.meta, Era.LEGACY)
+    params = {key: value for key, value in request.params.items() if key != "_meta"}
+    return Ask(request.method, params | {"_meta": meta} if meta else params, answer)
 
 
 async def answer_of(

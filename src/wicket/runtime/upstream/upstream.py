@@ -2,7 +2,8 @@
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +13,9 @@ from wicket.core.model import Call, ConnectorKind, JsonObject
 from wicket.runtime.upstream.http import HttpTransport, SessionGone
 from wicket.runtime.upstream.links import Links
 from wicket.runtime.upstream.lists import ToolLists
+from wicket.runtime.upstream.pages import read_pages
 from wicket.runtime.upstream.reply import UpstreamReply, answer_of
+from wicket.runtime.upstream.standing import Said, Standing
 from wicket.runtime.upstream.values import Answer, Exchange, LocalServers, Outgoing, Target, UpstreamLimits
 from wicket.runtime.wire import BeforeFirstByte, Wire, broken, unreachable
 
@@ -43,6 +46,7 @@ class Upstream:
             wire, limits=limits, client_version=client_version, first_id=secrets.randbits(FIRST_ID_BITS)
         )
         self._links = Links(self._http, limits=limits, client_version=client_version)
+        self._standing = Standing(self._http, self._links, limits)
         self._lists = ToolLists(self._ask, limits=limits, now_s=now_s)
         if stdio is not None:
             stdio.on_list_changed(lambda key: self.forget(service=key))
@@ -56,9 +60,13 @@ class Upstream:
         progress_token: RequestId | None,
         before_first_byte: BeforeFirstByte | None,
         capabilities: JsonObject | None = None,
+        inputs: JsonObject | None = None,
+        asks: Collection[str] = (),
     ) -> UpstreamReply:
         """Send the call that was recorded as allowed, at most once, and wait for the first that comes back.
 
+        `capabilities` are what the client can do, `inputs` what it brings of an earlier round, and `asks` the
+        requests of the upstream that it answers in the middle of a call.
         `before_first_byte` is awaited when the connection is there; what it raises comes out, and nothing is
         sent. Raises UpstreamFailed (502, 504).
         """
@@ -67,8 +75,8 @@ class Upstream:
             raise WicketError("a call was about to be forwarded that is not recorded as allowed")
         outgoing = Outgoing(
             call.method,
-            _params_of(call),
-            self._timeout_s(target),
+            _params_of(call) | (inputs or {}),
+            self._limits.asking_timeout_s if asks else self._timeout_s(target),
             meta=meta,
             capabilities=capabilities or {},
             wants_progress=progress_token is not None,
@@ -80,6 +88,7 @@ class Upstream:
             progress_token=progress_token,
             within_s=self._limits.exchange_s_max,
             list_changed=lambda: self.forget(owner=target.owner, service=target.connector.key),
+            asks=asks,
         )
         await reply.begin()
         if reply.answer is not None and (reply.answer.error or {}).get("code") == RpcCode.HEADER_MISMATCH:
@@ -93,6 +102,41 @@ class Upstream:
         Raises UpstreamFailed within the time that a list has, and at once for a while after a failure.
         """
         return list((await self._lists.of(target)).tools)
+
+    async def list_others(self, target: Target, method: str, key: str) -> list[JsonObject] | None:
+        """What `method` (`prompts/list`, `resources/list`...) lists; None where the upstream has none of it."""
+        return await read_pages(self._ask, target, method, key, self._limits)
+
+    async def capabilities(self, target: Target) -> tuple[JsonObject, Era]:
+        """What the upstream says that it can do, and in which era; raises UpstreamFailed."""
+        if target.connector.kind is ConnectorKind.STDIO:
+            return {"tools": {}}, Era.LEGACY
+        link = await self._links.of(target)
+        return link.capabilities, link.era
+
+    def listening(
+        self, target: Target, wanted: JsonObject, before_first_byte: BeforeFirstByte | None
+    ) -> AbstractAsyncContextManager[Said | None]:
+        """See `Standing.listening`. Subscriptions to resources must have been recorded as allowed."""
+        return self._standing.listening(target, wanted, before_first_byte)
+
+    def attending(self, target: Target) -> AbstractAsyncContextManager[Said | None]:
+        """See `Standing.attending`."""
+        return self._standing.attending(target)
+
+    async def set_level(self, target: Target, level: str) -> None:
+        """Tell a legacy upstream which log messages its session wants; raises UpstreamFailed."""
+        link = await self._links.of(target)
+        if link.era is Era.LEGACY and "logging" in link.capabilities:
+            await self._ask(
+                target, Outgoing("logging/setLevel", {"level": level}, self._limits.list_timeout_s)
+            )
+
+    def leave(self, target: Target) -> None:
+        """End a client's own session, if there is one."""
+        link = self._links.take(target)
+        if link is not None and link.session_id is not None:
+            self._http.leave(target, link)
 
     def mirrored(self, owner: str, service: str, tool: str) -> tuple[ParamHeader, ...]:
         """The arguments of a tool that go into headers too, by the list at hand; none where there is no list."""

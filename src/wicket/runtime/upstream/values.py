@@ -1,12 +1,12 @@
 """What the upstream side takes and gives."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from wicket.core.errors import Invalid, UpstreamFailed
-from wicket.core.jsonrpc import Era, MessageFromUpstream, Request
+from wicket.core.jsonrpc import Era, MessageFromUpstream, PostedResponse, Request
 from wicket.core.model import Connector, JsonObject
 from wicket.runtime.wire import BeforeFirstByte
 
@@ -39,6 +39,14 @@ class Credential:
 
 
 @dataclass(frozen=True, slots=True)
+class Declared:
+    """One legacy client's own session with an upstream, in which the upstream may ask what the client can answer."""
+
+    session: str
+    capabilities: JsonObject
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """Whose call goes where."""
 
@@ -47,6 +55,8 @@ class Target:
     owner: str
     """What lists and sessions are kept by: never the same for two credentials (member and version of the
     connection)."""
+    declared: Declared | None = None
+    """None: the session that all of the owner's requests share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +72,12 @@ class UpstreamLimits:
     body_bytes_max: int = 16 * 1024 * 1024
     event_bytes_max: int = 16 * 1024 * 1024
     stream_bytes_max: int = 256 * 1024 * 1024
+    asking_timeout_s: float = 300.0
+    """Silence of a call in which the upstream may wait for a person's answer."""
+    standing_timeout_s: float = 3_600.0
+    """Silence of a stream that is there for what may happen."""
+    standing_max: int = 50
+    """Such streams to one host, of the connections that it has."""
     list_timeout_s: float = 5.0
     list_ttl_s: float = 60.0
     list_retry_s: float = 5.0
@@ -110,6 +126,16 @@ class Notice:
     params: JsonObject
 
 
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request of the upstream that the client is to answer."""
+
+    method: str
+    params: JsonObject
+    answer: Callable[[PostedResponse], Awaitable[None]]
+    """Send the client's response; raises UpstreamFailed."""
+
+
 class Exchange(Protocol):
     """A request under way: over HTTP or to a local server."""
 
@@ -127,6 +153,9 @@ class Exchange(Protocol):
 
     async def refuse(self, request: Request) -> None:
         """Tell the upstream that its own request is not served."""
+
+    async def respond(self, request: Request, response: PostedResponse) -> None:
+        """Answer a request of the upstream's own; raises UpstreamFailed."""
 
     async def end(self, *, is_answered: bool) -> None:
         """Let go; cancels the request at the upstream where its answer has not come."""

@@ -122,9 +122,10 @@ class AiohttpWire:
                     sent.gate = gate
                 return await forward(sent)
 
-            return await self._session.post(
+            return await self._session.request(
+                request.method,
                 request.url,
-                data=request.body,
+                data=request.body or None,
                 headers={"Accept-Encoding": "identity", **request.headers},
                 allow_redirects=False,
                 middlewares=(gated,),

@@ -39,7 +39,7 @@ class WireLimits:
 
 @dataclass(frozen=True, slots=True)
 class WireRequest:
-    """One POST."""
+    """One request, a POST unless it says otherwise."""
 
     url: str
     headers: Mapping[str, str] = field(repr=False)
@@ -49,6 +49,7 @@ class WireRequest:
     service: str
     """Named in what people read when it fails."""
     response_bytes_max: int = 16 * 1024 * 1024
+    method: str = "POST"
 
 
 class WireResponse(Protocol):

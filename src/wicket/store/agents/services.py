@@ -1,8 +1,9 @@
 """Which services an agent has enabled, and the baseline policy that each brings with it, once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -16,11 +17,13 @@ from wicket.store.agents.reads import StoredAgent, get_agent
 from wicket.store.changes import record_change
 from wicket.store.connectors import list_connectors
 from wicket.store.instants import to_us
-from wicket.store.pins import seed_connector_tools
+from wicket.store.pins import SeenTool, observe, seed_connector_tools
 
 SERVICES_MAX: Final = 200
 BASELINE_TIERS: Final = (Tier.READ, Tier.WRITE)
 """Destructive tools need a policy that somebody wrote."""
+
+NO_TOOLS: Final[Mapping[str, Sequence[SeenTool]]] = MappingProxyType({})
 
 _S = tables.agent_services.c
 
@@ -43,10 +46,14 @@ def set_services(
     local: Mapping[str, Connector],
     actor_id: str | None,
     now: datetime,
+    local_tools: Mapping[str, Sequence[SeenTool]] = NO_TOOLS,
+    tiers_from_annotations: Collection[str] = (),
 ) -> StoredAgent:
     """Replace the agent's enabled services, in this order; raises NotFound, or Invalid naming `services[i]`.
 
     The owner may enable the catalog's, those of the configuration file (`local`), and custom ones of their own.
+    `local_tools` are those that local servers list now, to be pinned; for those in `tiers_from_annotations` with
+    the tiers that they propose, when they are enabled for the first time.
     """
     agent = get_agent(tx, agent_id=agent_id)
     names = _known_names(tx, agent, local)
@@ -71,6 +78,15 @@ def set_services(
     for service in services:
         if service not in agent.services:
             seed_connector_tools(tx, agent_id=agent_id, service=service, now=now)
+            observe(
+                tx,
+                agent_id=agent_id,
+                service=service,
+                member_id=None,
+                seen=local_tools.get(service, ()) if service in local else (),
+                now=now,
+                accept_tiers=service in tiers_from_annotations and service not in known,
+            )
         seed_baseline(tx, agent=agent, service=service, name=names[service], actor_id=actor_id, now=now)
     return get_agent(tx, agent_id=agent_id)
 

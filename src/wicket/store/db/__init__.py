@@ -18,6 +18,7 @@ from wicket.store.db.base import (
     ChangedAgents,
     Database,
     Kind,
+    Transaction,
     bucket_of,
     bump_revisions,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "Kind",
     "PostgresDatabase",
     "SqliteDatabase",
+    "Transaction",
     "bucket_of",
     "bump_revisions",
     "check_sqlite",

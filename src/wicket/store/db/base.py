@@ -16,6 +16,9 @@ AGENT_BUCKETS: Final = 64
 READS_WAITING_MAX: Final = 1_000
 CHANGES_WAITING_MAX: Final = 1_000
 
+Transaction: TypeAlias = sa.Connection
+"""What store functions run on; for callers that put several of them into one and speak no SQL themselves."""
+
 P = ParamSpec("P")
 R = TypeVar("R")
 

@@ -6,7 +6,7 @@ for nobody else, until the owner's review accepts it. A tool in no table has no 
 
 from wicket.store.pins.observing import PINS_MAX, may_be_news, observe, seed_connector_tools
 from wicket.store.pins.reviewing import drop_pins, forget_member, list_tools, review
-from wicket.store.pins.values import PinnedTool, SeenTool, ToolChange, connector_tools_to_json
+from wicket.store.pins.values import PinnedTool, SeenTool, ToolChange, connector_tools_to_json, seen_tools
 
 __all__ = [
     "PINS_MAX",
@@ -21,4 +21,5 @@ __all__ = [
     "observe",
     "review",
     "seed_connector_tools",
+    "seen_tools",
 ]

@@ -41,12 +41,16 @@ def observe(
     member_id: str | None,
     seen: Sequence[SeenTool],
     now: datetime,
+    accept_tiers: bool = False,
 ) -> bool:
     """Take note of the tools that a member's upstream lists now; whether anything changed by it.
 
-    `member_id` None: a list that is no member's; it pins what is new and holds nothing.
+    `member_id` None: a list that is no member's; it pins what is new and holds nothing. `accept_tiers`: the
+    tiers that the annotations propose are accepted for what is pinned now.
     """
     notes = _Notes.begin(tx, agent_id=agent_id, service=service, member_id=member_id, now=now)
+    if accept_tiers:
+        notes.accepted_tiers = {(tool.name, tool.hash): tool.proposed_tier for tool in seen}
     for name, versions in by_name(seen).items():
         accepted = notes.accepted.get(name)
         if not accepted:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from wicket.connectors.definitions import definition_hash, proposed_tier
 from wicket.connectors.services import catalog
 from wicket.core.model import JsonObject, Tier, ToolFacts
 
@@ -52,6 +53,15 @@ class PinnedTool:
     first_seen_at: datetime
     reviewed_at: datetime | None
     changes: tuple[ToolChange, ...]
+
+
+def seen_tools(definitions: Iterable[JsonObject]) -> tuple[SeenTool, ...]:
+    """What a server lists, in its order; what has no name is no tool."""
+    return tuple(
+        SeenTool(name, definition_hash(tool), tool, proposed_tier(tool.get("annotations")))
+        for tool in definitions
+        if isinstance(name := tool.get("name"), str) and name
+    )
 
 
 def table_of(service: str) -> Mapping[str, ToolFacts]:

@@ -19,6 +19,7 @@ from wicket.store.policies.rules import (
     POLICIES_MAX,
     AgentRef,
     KnownTools,
+    check,
     load_known_tools,
     slug_of,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "KnownTools",
     "PolicyVersion",
     "StoredPolicy",
+    "check",
     "create_policy",
     "delete_policies_of_member",
     "delete_policy",

@@ -66,19 +66,24 @@ def update_policy(
     now: datetime,
     known_tools: KnownTools,
     expected_version: int | None = None,
+    keep_enabled: bool = False,
 ) -> StoredPolicy:
     """Save a policy's next version; `expected_version` is what the caller saw, when it said so.
 
-    Raises NotFound, Invalid, or Conflict `version_conflict`.
+    `keep_enabled`: the document does not say whether the policy is enabled, so that stays as it is. Raises
+    NotFound, Invalid, or Conflict `version_conflict`.
     """
     before = get_policy(tx, agent_id=agent.agent_id, policy_id=policy_id)
     if expected_version not in (None, before.version):
         raise Conflict(
             f"the policy is at version {before.version} by now; read it again and repeat the change",
             code="version_conflict",
+            status=412,
             version=before.version,
         )
     check(tx, agent=agent, document=document, note=note, known_tools=known_tools)
+    if keep_enabled:
+        document = replace(document, enabled=before.document.enabled)
     after = replace(before, version=before.version + 1, document=document, updated_at=now)
     tx.execute(
         sa.update(tables.policies)

@@ -1,0 +1,100 @@
+"""The API joined together: every group of endpoints, one form of errors, one description."""
+
+from typing import Any, Final
+
+from fastapi import FastAPI
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from wicket.api import agents, audit, connectors, health, members, policies, problems, tokens, tools
+from wicket.api.http import BODY_BYTES_MAX, ApiParts
+from wicket.api.models import Problem
+from wicket.core.errors import WicketError
+
+GROUPS: Final = (health, tokens, agents, members, connectors, tools, policies, audit)
+PROBLEM: Final[dict[int | str, dict[str, Any]]] = {
+    "default": {
+        "description": "A problem: see `code`",
+        "content": {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+}
+
+
+class Api(FastAPI):
+    """FastAPI, whose description says what really comes back for bad input."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI 3.1 document."""
+        if self.openapi_schema is None:
+            described = super().openapi()
+            schemas = described["components"]["schemas"]
+            schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+            for name in ("HTTPValidationError", "ValidationError"):
+                schemas.pop(name, None)
+            for operations in described["paths"].values():
+                for operation in operations.values():
+                    operation["responses"].pop("422", None)
+        schema: dict[str, Any] = self.openapi_schema or {}
+        return schema
+
+
+class Envelope:
+    """Around every request: a bound on its body. Around every answer: no cache keeps it, no browser guesses."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        received_bytes = 0
+
+        async def bounded() -> Message:
+            nonlocal received_bytes
+            message = await receive()
+            received_bytes += len(message.get("body", b""))
+            if received_bytes > BODY_BYTES_MAX:
+                raise WicketError(
+                    f"a body has at most {BODY_BYTES_MAX} bytes: send less at once",
+                    code="body_too_large",
+                    status=413,
+                )
+            return message
+
+        async def private(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["Cache-Control"] = "no-store"
+                headers["X-Content-Type-Options"] = "nosniff"
+            await send(message)
+
+        await self._app(scope, bounded, private)
+
+
+def build_api(parts: ApiParts) -> FastAPI:
+    """The REST API as an ASGI application; it needs no lifespan."""
+    api = _joined(parts.version)
+    api.state.parts = parts
+    return api
+
+
+def describe_api(version: str) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of this version, without a server."""
+    return _joined(version).openapi()
+
+
+def _joined(version: str) -> Api:
+    api = Api(
+        title="Wicket",
+        version=version,
+        summary="An authorization proxy for AI agents that speak MCP",
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        responses=PROBLEM,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    problems.install(api)
+    api.add_middleware(Envelope)
+    for group in GROUPS:
+        api.include_router(group.routes())
+    return api

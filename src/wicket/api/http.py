@@ -1,0 +1,212 @@
+"""What every group of endpoints stands on: the parts, who asks, ids in paths, pages.
+
+Each request is authenticated before anything else about it is looked at, by the class of its route: an endpoint on
+a router of `guarded_router` cannot be reached without a token, whatever its signature says.
+"""
+
+import binascii
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Path, Request, Response, Security
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
+from pydantic import Field
+
+from wicket.api.models import In
+from wicket.core.errors import Forbidden, Invalid, Refused, Unauthenticated, Unavailable, WicketError
+from wicket.core.jsonrpc import parse_json
+from wicket.core.keys import ServerKeys
+from wicket.core.model import Connector, JsonObject
+from wicket.runtime.upstream import Credential
+from wicket.store.accounts import Scope, find_live_token, touch_token
+from wicket.store.db import Database
+from wicket.store.page import OFFSET_MAX, PAGE_DEFAULT, PAGE_MAX
+
+BODY_BYTES_MAX: Final = 1024 * 1024
+TOUCH_EVERY: Final = timedelta(hours=1)
+"""How exact `lastUsedAt` of a token is: noting each use would make every read a write."""
+READING_METHODS: Final = frozenset({"GET", "HEAD"})
+
+_UUID: Final = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+_SERVICE: Final = r"^[a-z][a-z0-9]{0,30}$"
+_TOOL: Final = r"^[A-Za-z0-9_.-]{1,128}$"
+
+AgentId = Annotated[str, Path(alias="agentId", pattern=_UUID)]
+MemberId = Annotated[str, Path(alias="memberId", pattern=_UUID)]
+PolicyId = Annotated[str, Path(alias="policyId", pattern=_UUID)]
+TokenId = Annotated[str, Path(alias="tokenId", pattern=_UUID)]
+EntryId = Annotated[str, Path(alias="entryId", pattern=_UUID)]
+Service = Annotated[str, Path(alias="service", pattern=_SERVICE)]
+ConnectorKey = Annotated[str, Path(alias="key", pattern=_SERVICE)]
+Tool = Annotated[str, Path(alias="tool", pattern=_TOOL)]
+Text = Annotated[str, Field(max_length=1_000, pattern=r"^[^\x00]*$")]
+"""A parameter that is compared with stored text, which never holds a NUL."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiParts:
+    """What the API is built from; made in `app`."""
+
+    db: Database
+    keys: ServerKeys
+    fetch_tools: Callable[[Connector, Credential | None], Awaitable[list[JsonObject]]]
+    """The tools that a server lists now, from the server itself; raises UpstreamFailed."""
+    stdio: Mapping[str, Connector]
+    """The local servers that the host's configuration file names."""
+    version: str
+    public_url: str
+    """Where clients reach this instance, without a slash at the end."""
+    metrics_token: str | None = field(repr=False)
+    """The bearer that `/metrics` asks for, if any."""
+    status: Callable[[], Awaitable[JsonObject]]
+    """Database, recorder and backlog, for `/api/status`."""
+    forget_tools: Callable[[str, str], None]
+    """(agent id, service): drop the tools that this process remembers of it."""
+    known_zones: frozenset[str]
+    """IANA names of time zones."""
+    now: Callable[[], datetime]
+    vet_url: Callable[[str], None]
+    """Raise Invalid for an upstream address that must not be reached from here."""
+    tiers_from_annotations: frozenset[str] = frozenset()
+    """Keys of the local servers whose annotations are accepted as tiers when an agent first enables them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks, and what with."""
+
+    account_id: str
+    email: str
+    scopes: frozenset[Scope]
+
+
+def parts_of(request: Request) -> ApiParts:
+    """The parts of the application that serves this request."""
+    parts: ApiParts = request.app.state.parts
+    return parts
+
+
+def _asker_of(request: Request) -> Asker:
+    asker: Asker = request.state.asker
+    return asker
+
+
+Parts = Annotated[ApiParts, Depends(parts_of)]
+Caller = Annotated[Asker, Depends(_asker_of)]
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class StrictRoute(APIRoute):
+    """Takes JSON bodies without any second meaning: no key twice, no NaN, no halves of characters."""
+
+    def get_route_handler(self) -> Handler:
+        """Check the body, then do what FastAPI does."""
+        handle = super().get_route_handler()
+
+        async def strict(request: Request) -> Response:
+            await _check_body(request)
+            return await handle(request)
+
+        return strict
+
+
+class GuardedRoute(StrictRoute):
+    """Serves only who has shown a live token, whose scope covers the method."""
+
+    def get_route_handler(self) -> Handler:
+        """Authenticate, then serve."""
+        handle = super().get_route_handler()
+
+        async def guarded(request: Request) -> Response:
+            request.state.asker = await _authenticate(request)
+            return await handle(request)
+
+        return guarded
+
+
+def guarded_router(tag: str) -> APIRouter:
+    """A router for endpoints that need a token."""
+    documented = Security(
+        HTTPBearer(auto_error=False, description="A personal API token, `wkt_...`; scope `write` for changes")
+    )
+    return APIRouter(tags=[tag], route_class=GuardedRoute, dependencies=[documented], redirect_slashes=False)
+
+
+def open_router(tag: str) -> APIRouter:
+    """A router for endpoints that anybody may ask."""
+    return APIRouter(tags=[tag], route_class=StrictRoute, redirect_slashes=False)
+
+
+async def _authenticate(request: Request) -> Asker:
+    """Who presents a live token; raises Unauthenticated, or Forbidden when its scope is too small."""
+    parts = parts_of(request)
+    token = bearer_of(request)
+    now = parts.now()
+    found = None if token is None else await parts.db.read(find_live_token, token=token, now=now)
+    if found is None:
+        raise Unauthenticated("send a live personal API token: `Authorization: Bearer wkt_...`")
+    account, record = found
+    needed = Scope.READ if request.method in READING_METHODS else Scope.WRITE
+    if needed not in record.scopes:
+        raise Forbidden(f"this token lacks the scope `{needed}`: make another", code="insufficient_scope")
+    if record.last_used_at is None or now - record.last_used_at > TOUCH_EVERY:
+        # Only for people to see: who may read must not depend on whether anything can be written.
+        with suppress(Unavailable):
+            await parts.db.change(touch_token, token_id=record.id, now=now, agents=())
+    return Asker(account.id, account.email, record.scopes)
+
+
+def bearer_of(request: Request) -> str | None:
+    """The one bearer of a request; two of them are none."""
+    headers = request.headers.getlist("authorization")
+    scheme, _, token = headers[0].partition(" ") if len(headers) == 1 else ("", "", "")
+    return token.strip(" ") if scheme.lower() == "bearer" else None
+
+
+async def _check_body(request: Request) -> None:
+    body = await request.body()
+    if not body:
+        return
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise WicketError(
+            "send JSON, with `Content-Type: application/json`", code="unsupported_media_type", status=415
+        )
+    try:
+        parse_json(body)
+    except Refused as refused:
+        raise Invalid(refused.sentence, field="body") from refused
+
+
+class PageQuery(In):
+    """`limit` and `offset`, or the `nextCursor` of the page before."""
+
+    limit: int = Field(PAGE_DEFAULT, ge=1, le=PAGE_MAX)
+    offset: int = Field(0, ge=0, le=OFFSET_MAX)
+    cursor: Text | None = None
+
+    @property
+    def start(self) -> int:
+        """Where the page begins; raises Invalid for a cursor that is none of ours."""
+        return self.offset if self.cursor is None else _parse_cursor(self.cursor)
+
+    def next_cursor(self, total: int) -> str | None:
+        """Where the next page begins, if there is one."""
+        end = self.start + self.limit
+        return urlsafe_b64encode(str(end).encode()).decode() if end < total else None
+
+
+def _parse_cursor(cursor: str) -> int:
+    try:
+        start = int(urlsafe_b64decode(cursor.encode()))
+    except (binascii.Error, ValueError) as error:
+        raise Invalid("`cursor` is the `nextCursor` of an earlier answer", field="cursor") from error
+    if not 0 <= start <= OFFSET_MAX:
+        raise Invalid("`cursor` is the `nextCursor` of an earlier answer", field="cursor")
+    return start

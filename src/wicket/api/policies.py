@@ -1,0 +1,393 @@
+"""Policies of an agent: written as structured documents, kept in numbered versions, shown as Cedar before a save.
+
+What a policy may say is `parse_policy`'s to judge; these bodies are read as plain JSON.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Header, Path, Query, Response
+from pydantic import Field, StrictBool
+
+from wicket.api.http import AgentId, Asker, Caller, PageQuery, Parts, PolicyId, Text, guarded_router
+from wicket.api.models import In, ListOut, Out, RawObject
+from wicket.connectors.services import catalog, custom_namespace
+from wicket.core.errors import Invalid
+from wicket.core.policy.document import PolicyDocument, parse_policy, render_policy
+from wicket.core.policy.engine import render_cedar
+from wicket.store import policies, rights
+from wicket.store.db import Transaction
+from wicket.store.page import Page
+from wicket.store.policies import PolicyVersion, StoredPolicy
+
+PolicyBody = Annotated[RawObject, Body(description="A structured policy; an update may carry a `note`")]
+PolicyOut = RawObject
+"""A structured policy with `id`, `key` and `version`."""
+IfMatch = Annotated[
+    str | None, Header(alias="If-Match", description="The `ETag` of the version that was read")
+]
+
+
+VERSION_MAX = 999_999_999
+Version = Annotated[int, Path(ge=1, le=VERSION_MAX)]
+
+
+class PoliciesQuery(PageQuery):
+    service: Text | None = None
+
+
+class ToggleIn(In):
+    enabled: StrictBool | None = None
+
+
+class VersionOut(Out):
+    version: int
+    saved_at: datetime
+    saved_by: str | None
+    """The account's id; null for what the host did."""
+    note: str | None
+    policy: RawObject
+    """The document as saved; whether the policy is enabled is no part of a version."""
+
+    @classmethod
+    def of(cls, version: PolicyVersion) -> "VersionOut":
+        document = render_policy(version.document)
+        del document["enabled"]
+        return cls(
+            version=version.version,
+            saved_at=version.saved_at,
+            saved_by=version.saved_by,
+            note=version.note,
+            policy=document,
+        )
+
+
+class RollbackIn(In):
+    version: int = Field(ge=1, le=VERSION_MAX)
+    note: str | None = None
+
+
+class PreviewOut(Out):
+    cedar: str
+    lints: Sequence[str]
+
+
+def routes() -> APIRouter:
+    """`/api/agents/{agentId}/policies`, and the flat toggle."""
+    router = guarded_router("policies")
+    root = "/api/agents/{agentId}/policies"
+    one = root + "/{policyId}"
+    router.get(root)(list_policies)
+    router.post(root, status_code=201)(create_policy)
+    router.post(root + "/preview")(preview_policy)
+    router.get(one)(read_policy)
+    router.put(one)(update_policy)
+    router.delete(one, status_code=204)(delete_policy)
+    router.post(one + "/toggle")(toggle_policy)
+    router.get(one + "/versions")(list_versions)
+    router.get(one + "/versions/{version}")(read_version)
+    router.post(one + "/rollback")(rollback_policy)
+    router.post("/api/policies/{policyId}/toggle")(toggle_by_id)
+    return router
+
+
+async def list_policies(
+    agent_id: AgentId, query: Annotated[PoliciesQuery, Query()], caller: Caller, parts: Parts
+) -> ListOut[PolicyOut]:
+    """To the owner every policy, oldest first; to a member of an untrusted agent the own ones."""
+    page = await parts.db.read(_list, agent_id=agent_id, caller=caller, query=query)
+    items = [render_stored(policy) for policy in page.items]
+    return ListOut(items=items, total=page.total, next_cursor=query.next_cursor(page.total))
+
+
+async def create_policy(
+    agent_id: AgentId, body: PolicyBody, response: Response, caller: Caller, parts: Parts
+) -> PolicyOut:
+    """Save a new policy; it binds every call that starts after the answer."""
+    document, note = _parse(body, parts.known_zones)
+    policy = await parts.db.change(
+        _create,
+        agent_id=agent_id,
+        caller=caller,
+        document=document,
+        note=note,
+        now=parts.now(),
+        agents=[agent_id],
+    )
+    response.headers["Location"] = f"/api/agents/{agent_id}/policies/{policy.id}"
+    return _tagged(policy, response)
+
+
+async def preview_policy(agent_id: AgentId, body: PolicyBody, caller: Caller, parts: Parts) -> PreviewOut:
+    """What a policy compiles to, without saving it."""
+    document, _ = _parse(body, parts.known_zones)
+    await parts.db.read(_check, agent_id=agent_id, caller=caller, document=document)
+    return PreviewOut(cedar=render_cedar(document, _namespace(document.service)), lints=[])
+
+
+async def read_policy(
+    agent_id: AgentId, policy_id: PolicyId, response: Response, caller: Caller, parts: Parts
+) -> PolicyOut:
+    """One policy at its current version."""
+    policy = await parts.db.read(
+        rights.require_visible_policy, agent_id=agent_id, policy_id=policy_id, account_id=caller.account_id
+    )
+    return _tagged(policy, response)
+
+
+async def update_policy(
+    agent_id: AgentId,
+    policy_id: PolicyId,
+    body: PolicyBody,
+    response: Response,
+    caller: Caller,
+    parts: Parts,
+    if_match: IfMatch = None,
+) -> PolicyOut:
+    """Save the next version. Without `enabled` the policy stays as enabled as it is."""
+    document, note = _parse(body, parts.known_zones)
+    policy = await parts.db.change(
+        _update,
+        agent_id=agent_id,
+        policy_id=policy_id,
+        caller=caller,
+        document=document,
+        note=note,
+        now=parts.now(),
+        expected_version=_parse_etag(if_match),
+        keep_enabled=body.get("enabled") is None,
+        agents=[agent_id],
+    )
+    return _tagged(policy, response)
+
+
+async def delete_policy(agent_id: AgentId, policy_id: PolicyId, caller: Caller, parts: Parts) -> None:
+    """Delete a policy; audit entries that cite it keep doing so."""
+    await parts.db.change(
+        rights.as_owner,
+        policies.delete_policy,
+        agent_id=agent_id,
+        account_id=caller.account_id,
+        policy_id=policy_id,
+        actor_id=caller.account_id,
+        now=parts.now(),
+        agents=[agent_id],
+    )
+
+
+async def toggle_policy(
+    agent_id: AgentId,
+    policy_id: PolicyId,
+    response: Response,
+    caller: Caller,
+    parts: Parts,
+    body: ToggleIn | None = None,
+) -> PolicyOut:
+    """Enable or disable a policy, or without a body turn it round; an event, not a version."""
+    policy = await parts.db.change(
+        rights.as_owner,
+        policies.toggle_policy,
+        agent_id=agent_id,
+        account_id=caller.account_id,
+        policy_id=policy_id,
+        enabled=None if body is None else body.enabled,
+        actor_id=caller.account_id,
+        now=parts.now(),
+        agents=[agent_id],
+    )
+    return _tagged(policy, response)
+
+
+async def toggle_by_id(
+    policy_id: PolicyId, response: Response, caller: Caller, parts: Parts, body: ToggleIn | None = None
+) -> PolicyOut:
+    """The same for who knows only the policy's id."""
+    agent_id = await parts.db.read(
+        rights.find_policy_agent, policy_id=policy_id, account_id=caller.account_id
+    )
+    return await toggle_policy(agent_id, policy_id, response, caller, parts, body)
+
+
+async def list_versions(
+    agent_id: AgentId,
+    policy_id: PolicyId,
+    query: Annotated[PageQuery, Query()],
+    caller: Caller,
+    parts: Parts,
+) -> ListOut[VersionOut]:
+    """Every save of a policy, newest first."""
+    page = await parts.db.read(
+        _list_versions, agent_id=agent_id, policy_id=policy_id, caller=caller, query=query
+    )
+    items = [VersionOut.of(version) for version in page.items]
+    return ListOut(items=items, total=page.total, next_cursor=query.next_cursor(page.total))
+
+
+async def read_version(
+    agent_id: AgentId, policy_id: PolicyId, version: Version, caller: Caller, parts: Parts
+) -> VersionOut:
+    """One save of a policy."""
+    found = await parts.db.read(
+        _read_version, agent_id=agent_id, policy_id=policy_id, version=version, caller=caller
+    )
+    return VersionOut.of(found)
+
+
+async def rollback_policy(
+    agent_id: AgentId,
+    policy_id: PolicyId,
+    body: RollbackIn,
+    response: Response,
+    caller: Caller,
+    parts: Parts,
+) -> PolicyOut:
+    """Save an older version again, as the next one."""
+    policy = await parts.db.change(
+        _rollback,
+        agent_id=agent_id,
+        policy_id=policy_id,
+        body=body,
+        caller=caller,
+        now=parts.now(),
+        agents=[agent_id],
+    )
+    return _tagged(policy, response)
+
+
+def render_stored(policy: StoredPolicy) -> PolicyOut:
+    """A policy as it stands on the wire."""
+    return {
+        "id": policy.id,
+        "key": policy.key,
+        "version": policy.version,
+        **render_policy(policy.document),
+    }
+
+
+def _parse(body: Mapping[str, Any], known_zones: frozenset[str]) -> tuple[PolicyDocument, str | None]:
+    """The document and the note of a save."""
+    raw = dict(body)
+    note = raw.pop("note", None)
+    if note is not None and not isinstance(note, str):
+        raise Invalid("`note` is a text", field="note")
+    return parse_policy(raw, known_zones=known_zones), note
+
+
+def _namespace(service: str) -> str:
+    connector = catalog().get(service)
+    return custom_namespace(service) if connector is None else connector.namespace
+
+
+def _tagged(policy: StoredPolicy, response: Response) -> PolicyOut:
+    response.headers["ETag"] = f'"{policy.version}"'
+    return render_stored(policy)
+
+
+def _parse_etag(if_match: str | None) -> int | None:
+    """The version that a caller has read; None where any will do."""
+    if if_match is None or if_match.strip() == "*":
+        return None
+    version = re.fullmatch(r'(?:W/)?"?([0-9]{1,9})"?', if_match.strip(), re.ASCII)
+    if version is None:
+        raise Invalid('`If-Match` is the `ETag` of a policy, such as `"3"`', field="If-Match")
+    return int(version[1])
+
+
+def _list(tx: Transaction, *, agent_id: str, caller: Asker, query: PoliciesQuery) -> Page[StoredPolicy]:
+    member_id = rights.policies_seen_by(tx, agent_id=agent_id, account_id=caller.account_id)
+    return policies.list_policies(
+        tx,
+        agent_id=agent_id,
+        service=query.service,
+        member_id=member_id,
+        limit=query.limit,
+        offset=query.start,
+    )
+
+
+def _create(
+    tx: Transaction,
+    *,
+    agent_id: str,
+    caller: Asker,
+    document: PolicyDocument,
+    note: str | None,
+    now: datetime,
+) -> StoredPolicy:
+    seen = rights.require_owner(tx, agent_id=agent_id, account_id=caller.account_id)
+    return policies.create_policy(
+        tx,
+        agent=seen.agent,
+        document=document,
+        actor_id=caller.account_id,
+        note=note,
+        now=now,
+        known_tools=policies.load_known_tools(tx, agent_id=agent_id),
+    )
+
+
+def _check(tx: Transaction, *, agent_id: str, caller: Asker, document: PolicyDocument) -> None:
+    seen = rights.require_owner(tx, agent_id=agent_id, account_id=caller.account_id)
+    known = policies.load_known_tools(tx, agent_id=agent_id)
+    policies.check(tx, agent=seen.agent, document=document, note=None, known_tools=known)
+
+
+def _update(
+    tx: Transaction,
+    *,
+    agent_id: str,
+    policy_id: str,
+    caller: Asker,
+    document: PolicyDocument,
+    note: str | None,
+    now: datetime,
+    expected_version: int | None,
+    keep_enabled: bool,
+) -> StoredPolicy:
+    seen = rights.require_owner(tx, agent_id=agent_id, account_id=caller.account_id)
+    return policies.update_policy(
+        tx,
+        agent=seen.agent,
+        policy_id=policy_id,
+        document=document,
+        actor_id=caller.account_id,
+        note=note,
+        now=now,
+        known_tools=policies.load_known_tools(tx, agent_id=agent_id),
+        expected_version=expected_version,
+        keep_enabled=keep_enabled,
+    )
+
+
+def _rollback(
+    tx: Transaction, *, agent_id: str, policy_id: str, body: RollbackIn, caller: Asker, now: datetime
+) -> StoredPolicy:
+    seen = rights.require_owner(tx, agent_id=agent_id, account_id=caller.account_id)
+    return policies.rollback_policy(
+        tx,
+        agent=seen.agent,
+        policy_id=policy_id,
+        version=body.version,
+        actor_id=caller.account_id,
+        note=body.note,
+        now=now,
+        known_tools=policies.load_known_tools(tx, agent_id=agent_id),
+    )
+
+
+def _list_versions(
+    tx: Transaction, *, agent_id: str, policy_id: str, caller: Asker, query: PageQuery
+) -> Page[PolicyVersion]:
+    rights.require_visible_policy(tx, agent_id=agent_id, policy_id=policy_id, account_id=caller.account_id)
+    return policies.list_versions(
+        tx, agent_id=agent_id, policy_id=policy_id, limit=query.limit, offset=query.start
+    )
+
+
+def _read_version(
+    tx: Transaction, *, agent_id: str, policy_id: str, version: int, caller: Asker
+) -> PolicyVersion:
+    rights.require_visible_policy(tx, agent_id=agent_id, policy_id=policy_id, account_id=caller.account_id)
+    return policies.get_version(tx, agent_id=agent_id, policy_id=policy_id, version=version)

@@ -1,0 +1,75 @@
+"""Who may see which entries: owners those of their agents, members their own calls.
+
+Membership is asked of the tables as they are now. An agent that was deleted keeps its owner, who keeps its
+entries. To a member of a trusted agent, which policies it has is withheld: from the entries, and from filters
+that would give it away.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import sqlalchemy as sa
+
+from wicket.core.model import MemberStatus, TrustMode
+from wicket.store import tables
+
+LIVE = (MemberStatus.PENDING, MemberStatus.APPROVED)
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """What one account may see."""
+
+    owned: frozenset[str]
+    """Ids of agents."""
+    open_members: frozenset[str]
+    """Own member ids on untrusted agents: with policy identities."""
+    withheld_members: frozenset[str]
+    """Own member ids on trusted agents of others: without."""
+    sees_all: bool
+    """Whether every agent there is belongs to the account."""
+
+    def is_withheld(self, agent_id: str, member_id: str) -> bool:
+        """Whether policy identities are to be left out of an entry."""
+        return not self.sees_all and agent_id not in self.owned and member_id not in self.open_members
+
+    @property
+    def visible(self) -> sa.ColumnElement[bool]:
+        """The condition on `audit` that an entry may be seen at all."""
+        if self.sees_all:
+            return sa.true()
+        return sa.or_(self.open, tables.audit.c.member_id.in_(sorted(self.withheld_members)))
+
+    @property
+    def open(self) -> sa.ColumnElement[bool]:
+        """The condition on `audit` that an entry may be seen with its policies."""
+        if self.sees_all:
+            return sa.true()
+        return sa.or_(
+            tables.audit.c.agent_id.in_(sorted(self.owned)),
+            tables.audit.c.member_id.in_(sorted(self.open_members)),
+        )
+
+
+HOST: Final = Viewer(frozenset(), frozenset(), frozenset(), sees_all=True)
+"""Whoever reads the log on the host itself, where the database lies open."""
+
+
+def viewer_of(tx: sa.Connection, *, account_id: str | None) -> Viewer:
+    """What the account may see now; None is the host's operator."""
+    if account_id is None:
+        return HOST
+    agents, members = tables.agents.c, tables.members.c
+    owned = frozenset(tx.execute(sa.select(agents.id).where(agents.owner_id == account_id)).scalars())
+    foreign = sa.select(agents.id).where(agents.owner_id != account_id).limit(1)
+    own = tx.execute(
+        sa.select(members.id, agents.trust_mode)
+        .join(tables.agents, agents.id == members.agent_id)
+        .where(members.account_id == account_id, members.status.in_(LIVE), agents.owner_id != account_id)
+    ).all()
+    return Viewer(
+        owned=owned,
+        open_members=frozenset(row.id for row in own if row.trust_mode != TrustMode.TRUSTED),
+        withheld_members=frozenset(row.id for row in own if row.trust_mode == TrustMode.TRUSTED),
+        sees_all=tx.execute(foreign).first() is None,
+    )
