@@ -112,7 +112,6 @@ class Limits:
     outcomes_max: int = 65_536
     outcome_delay_s: float = 0.05
     """How long outcomes wait for entries to share a transaction with."""
-    session_idle_s: int = 1_800
     facts_max: int = 10_000
     """Sessions whose facts are kept at hand."""
     windows_max: int = 10_000

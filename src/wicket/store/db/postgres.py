@@ -180,7 +180,7 @@ class _Revisions:
             waiting, self._waiting = self._waiting, {}
             try:
                 revisions = await self._read(sorted(waiting))
-            except Unavailable as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, those who asked must hear of it, and go on
                 for answer in waiting.values():
                     answer.set_exception(error)
             else:
