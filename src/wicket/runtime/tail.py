@@ -118,10 +118,9 @@ class Tail:
                     await self._woken.wait()
 
     async def _look_at_revisions(self) -> None:
-        if not self._watches:
-            return
-        revisions = await self._database.read(read_revisions, sorted(self._watches))
-        for watch in [watch for watches in self._watches.values() for watch in watches]:
+        asked = sorted(self._watches)
+        revisions = await self._database.read(read_revisions, asked) if asked else {}
+        for watch in [watch for agent_id in asked for watch in self._watches.get(agent_id, ())]:
             revision = revisions.get(watch.agent_id)
             if revision != watch.revision:
                 watch.revision = revision
@@ -137,13 +136,14 @@ class Tail:
         if not any(subscriber.is_live for subscriber in self._subscribers):
             self._position = None
             return
-        while self._position is not None:
-            stretch = await self.read(self._position)
-            self._position = stretch.position
-            for subscriber in tuple(self._subscribers):
-                subscriber.take(stretch)
-            if stretch.is_end:
-                return
+        if self._position is None:
+            return
+        stretch = await self.read(self._position)
+        self._position = stretch.position
+        for subscriber in tuple(self._subscribers):
+            subscriber.take(stretch)
+        if not stretch.is_end:
+            self._woken.set()  # read on at once, but look at revisions first: no load may keep us from them
 
 
 class Subscription:

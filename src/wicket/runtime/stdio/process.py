@@ -132,7 +132,7 @@ async def start_child(command: StdioCommand, environment: Mapping[str, str], lim
         )
     except OSError as error:
         raise unreachable(command.key, f"its command cannot be started ({error.strerror})") from error
-    _log.info("local server started", service=command.key, pid=process.pid)
+    _log.debug("local server started", service=command.key, pid=process.pid)
     return Child(process, command.key, limits)
 
 

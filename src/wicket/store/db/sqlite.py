@@ -206,7 +206,9 @@ class SqliteDatabase:
 
 def _prepare(path: Path) -> None:
     """Create the file for its owner alone and make it a WAL database, which stays so."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    if not path.exists():
+        # Never of a file in use: closing any descriptor of it would drop this process's POSIX locks on it.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     with WriteGate(path) as gate, gate.turn():
         raw = connect_raw(path)
         try:

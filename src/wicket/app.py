@@ -1,0 +1,363 @@
+"""The only place where parts are built and joined.
+
+`running(settings)` is the whole server but its sockets; `create()` is the ASGI application that uvicorn runs, one
+in each worker process.
+"""
+
+import gc
+import os
+import platform
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import TypeAlias
+from urllib.parse import urlsplit
+from zoneinfo import available_timezones
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from wicket import __version__
+from wicket.api import ApiParts, build_api
+from wicket.connectors.services import catalog, custom_namespace
+from wicket.core.keys import ServerKeys
+from wicket.core.model import Connector, ConnectorKind, JsonObject
+from wicket.core.redaction import Redactor
+from wicket.core.world import Member, World
+from wicket.gateway.asgi import Door, McpEndpoint
+from wicket.gateway.attempts import Attempts
+from wicket.gateway.client_sessions import McpSessions
+from wicket.gateway.exchange import Exchange
+from wicket.gateway.flights import Flights
+from wicket.gateway.gateway import Bucket, Gateway
+from wicket.gateway.legacy_sessions import LegacySessions
+from wicket.gateway.listening import Listening
+from wicket.gateway.listing import Listing
+from wicket.gateway.offers import Offers
+from wicket.gateway.others import Others
+from wicket.gateway.rounds import Rounds
+from wicket.gateway.second_looks import SecondLooks
+from wicket.runtime.credentials import Credentials
+from wicket.runtime.limiter import open_limiter
+from wicket.runtime.logs import configure_logs
+from wicket.runtime.recorder import Limits, Recorder
+from wicket.runtime.snapshot import Snapshot
+from wicket.runtime.stdio import StdioCommand, StdioLimits, StdioPool
+from wicket.runtime.tail import Tail
+from wicket.runtime.upstream import Credential, Target, Upstream, UpstreamLimits
+from wicket.runtime.wire import AddressPolicy, AiohttpWire, WireLimits, check_url
+from wicket.settings import Settings, load_settings, make_data_dir, read_secrets
+from wicket.store import connections, pins, worlds
+from wicket.store.audit.ledger import Ledger
+from wicket.store.audit.postgres_ledger import PostgresLedger
+from wicket.store.audit.sqlite_ledger import SqliteLedger
+from wicket.store.db import Database, check_sqlite, open_database, upgrade
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The parts that the two front doors are made of."""
+
+    settings: Settings
+    keys: ServerKeys
+    database: Database
+    snapshot: Snapshot
+    recorder: Recorder
+    upstream: Upstream
+    proxy: McpEndpoint
+    api: ASGIApp
+
+
+def utc_now() -> datetime:
+    """The instant now, aware."""
+    return datetime.now(UTC)
+
+
+def local_connectors(settings: Settings) -> dict[str, Connector]:
+    """The stdio servers that the configuration file names, as connectors."""
+    return {
+        key: Connector(
+            key=key,
+            name=server.name or key,
+            namespace=custom_namespace(key),
+            kind=ConnectorKind.STDIO,
+            url=f"stdio:{key}",
+            id=key,
+        )
+        for key, server in settings.stdio.items()
+    }
+
+
+def ledger_of(settings: Settings, local: Mapping[str, Connector]) -> Ledger:
+    """A writer of the log, not yet opened, of the database that the settings name."""
+    load_world = partial(worlds.load, local=local)
+    host, idle_s = platform.node(), settings.session_idle_s
+    if settings.database_url is not None:
+        return PostgresLedger(settings.database_url, load_world=load_world, host=host, session_idle_s=idle_s)
+    return SqliteLedger(settings.sqlite_path, load_world=load_world, host=host, session_idle_s=idle_s)
+
+
+MakeLedger: TypeAlias = Callable[[Settings, Mapping[str, Connector]], Ledger]
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, *, make_ledger: MakeLedger = ledger_of, limits: Limits | None = None
+) -> AsyncIterator[Running]:
+    """Every part built, started, and stopped in turn; raises WicketError when one cannot start.
+
+    `limits` are the recorder's, but for what settings say.
+    """
+    async with AsyncExitStack() as stack:
+        make_data_dir(settings)
+        keys = ServerKeys(read_secrets(settings))
+        local = local_connectors(settings)
+        database = await _database(settings, stack)
+        snapshot = Snapshot(
+            load=partial(_load_world, database, local),
+            find_agent=partial(_find_agent, database),
+            read_revision=database.revision,
+        )
+        recorder = Recorder(
+            open_ledger=partial(make_ledger, settings, local),
+            reload_world=snapshot.reload,
+            read_revision=database.revision,
+            limits=limits,
+        )
+        await recorder.start()
+        stack.push_async_callback(recorder.stop)
+        upstream = await _upstream(settings, stack)
+        proxy = await _proxy(settings, stack, keys, database, snapshot, recorder, upstream)
+        api = build_api(_api_parts(settings, keys, database, recorder, upstream, local))
+        yield Running(settings, keys, database, snapshot, recorder, upstream, proxy, api)
+
+
+async def _database(settings: Settings, stack: AsyncExitStack) -> Database:
+    if settings.database_url is None:
+        check_sqlite(workers=settings.workers)
+    database = await open_database(sqlite_path=settings.sqlite_path, url=settings.database_url)
+    stack.push_async_callback(database.close)
+    await upgrade(database)
+    return database
+
+
+async def _load_world(database: Database, local: dict[str, Connector], agent_id: str) -> World | None:
+    return await database.read(worlds.load, agent_id, local=local)
+
+
+async def _find_agent(database: Database, digest: bytes) -> str | None:
+    return await database.read(worlds.agent_of_digest, digest)
+
+
+async def _upstream(settings: Settings, stack: AsyncExitStack) -> Upstream:
+    wire = AiohttpWire(addresses=AddressPolicy(settings.upstream_allow_private), limits=WireLimits())
+    stack.push_async_callback(wire.close)
+    commands = [
+        StdioCommand(key=key, command=server.command, args=server.args, env=server.env, cwd=server.cwd)
+        for key, server in settings.stdio.items()
+    ]
+    stdio = StdioPool(
+        commands,
+        environment=os.environ,
+        client_version=__version__,
+        limits=StdioLimits(line_bytes_max=settings.response_bytes_max),
+    )
+    stack.push_async_callback(stdio.stop)
+    limits = UpstreamLimits(
+        timeout_s=settings.upstream_timeout_s,
+        body_bytes_max=settings.response_bytes_max,
+        event_bytes_max=settings.response_bytes_max,
+    )
+    upstream = Upstream(wire=wire, stdio=stdio, limits=limits, client_version=__version__)
+    stack.push_async_callback(upstream.stop)
+    return upstream
+
+
+async def _proxy(
+    settings: Settings,
+    stack: AsyncExitStack,
+    keys: ServerKeys,
+    database: Database,
+    snapshot: Snapshot,
+    recorder: Recorder,
+    upstream: Upstream,
+) -> McpEndpoint:
+    """The proxy: its door and the parts behind it."""
+    limiter = open_limiter(settings.data_dir)
+    stack.callback(limiter.close)
+    credentials = Credentials(
+        keys=keys, find_sealed=partial(_find_sealed, database), monotonic_ns=time.monotonic_ns
+    )
+    listing = Listing(
+        upstream=upstream, credentials=credentials, observe=partial(_observe, database, snapshot)
+    )
+    looks = SecondLooks(listing, monotonic_ns=time.monotonic_ns)
+    stack.push_async_callback(looks.stop)
+    rounds = Rounds(keys.round_keys, random=os.urandom, now=utc_now)
+    mcp_sessions, legacy = McpSessions(keys.session_key, random=os.urandom), LegacySessions()
+    tail = Tail(database)
+    await tail.start()
+    stack.push_async_callback(tail.stop)
+    flights = Flights(watch=tail.watch, current=snapshot.current_of)
+    stack.push_async_callback(flights.stop)
+    gateway = Gateway(
+        keys=keys,
+        snapshot=snapshot,
+        limiter=limiter,
+        recorder=recorder,
+        attempts=Attempts(
+            redactor=Redactor(keys.redaction_key),
+            connectors={**catalog(), **local_connectors(settings)},
+            now=utc_now,
+            random=os.urandom,
+        ),
+        exchange=Exchange(
+            recorder=recorder,
+            credentials=credentials,
+            upstream=upstream,
+            rounds=rounds,
+            after_call=looks.after_call,
+        ),
+        listing=listing,
+        others=Others(
+            listing=listing,
+            offers=Offers(upstream=upstream, credentials=credentials),
+            mcp_sessions=mcp_sessions,
+            legacy=legacy,
+            upstream=upstream,
+            credentials=credentials,
+        ),
+        listening=Listening(upstream=upstream, credentials=credentials, recorder=recorder),
+        rounds=rounds,
+        legacy=legacy,
+        flights=flights,
+        mcp_sessions=mcp_sessions,
+        bucket=Bucket(settings.rate_burst, settings.rate_per_second),
+        monotonic_ns=time.monotonic_ns,
+    )
+    door = Door(
+        body_bytes_max=settings.body_bytes_max,
+        public_host=urlsplit(settings.base_url).netloc,
+        is_loopback=settings.is_loopback,
+        trusted_proxies=settings.trusted_proxies,
+    )
+    return McpEndpoint(gateway, door)
+
+
+async def _find_sealed(
+    database: Database, agent_id: str, member_id: str, service: str
+) -> connections.SealedConnection | None:
+    return await database.read(
+        connections.find_sealed, agent_id=agent_id, member_id=member_id, service=service
+    )
+
+
+async def _observe(
+    database: Database,
+    snapshot: Snapshot,
+    world: World,
+    member: Member,
+    service: str,
+    seen: Sequence[pins.SeenTool],
+) -> World | None:
+    await database.change(
+        pins.observe,
+        agent_id=world.agent_id,
+        service=service,
+        member_id=member.id,
+        seen=seen,
+        now=utc_now(),
+        agents=[world.agent_id],
+    )
+    return await snapshot.current(world)
+
+
+def _api_parts(
+    settings: Settings,
+    keys: ServerKeys,
+    database: Database,
+    recorder: Recorder,
+    upstream: Upstream,
+    local: dict[str, Connector],
+) -> ApiParts:
+    policy = AddressPolicy(settings.upstream_allow_private)
+
+    async def fetch_tools(connector: Connector, credential: Credential | None) -> list[JsonObject]:
+        owner = f"api:{os.urandom(8).hex()}"
+        try:
+            return await upstream.list_tools(Target(connector, credential, owner))
+        finally:
+            upstream.forget(owner=owner)
+
+    async def status() -> JsonObject:
+        return {"database": database.kind.value, "recorder": "ok", "backlog": recorder.backlog}
+
+    return ApiParts(
+        db=database,
+        keys=keys,
+        fetch_tools=fetch_tools,
+        stdio=local,
+        tiers_from_annotations=frozenset(
+            key for key, server in settings.stdio.items() if server.tier_from_annotations
+        ),
+        version=__version__,
+        public_url=settings.base_url,
+        metrics_token=settings.metrics_token,
+        status=status,
+        known_zones=frozenset(available_timezones()),
+        now=utc_now,
+        vet_url=partial(check_url, policy=policy),
+        forget_tools=lambda _agent_id, service: upstream.forget(service=service),
+    )
+
+
+class Application:
+    """The ASGI application: `/mcp` goes to the proxy, everything else to the API; starts with the lifespan."""
+
+    def __init__(self, settings: Settings, *, make_ledger: MakeLedger = ledger_of) -> None:
+        self._settings = settings
+        self._make_ledger = make_ledger
+        self._running: Running | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        parts = self._running
+        if parts is None or scope["type"] != "http":
+            raise RuntimeError("requests come over HTTP, after the lifespan has begun")
+        path = scope["path"]
+        door = parts.proxy if path == "/mcp" or path.startswith("/mcp/") else parts.api
+        await door(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            async with running(self._settings, make_ledger=self._make_ledger) as parts:
+                self._running = parts
+                settle_memory()
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+        except Exception as error:  # the top: uvicorn prints the message and ends the process
+            kind = "startup" if self._running is None else "shutdown"
+            await send({"type": f"lifespan.{kind}.failed", "message": str(error)})
+            raise
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def settle_memory() -> None:
+    """Take what is there for good out of garbage collection.
+
+    A full collection stops every thread while it walks all of it: longer than a call may wait for its record.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def create() -> Application:
+    """For uvicorn's `factory`: settings come from environment and configuration file."""
+    settings = load_settings()
+    configure_logs(settings.log_format)
+    return Application(settings)

@@ -1,0 +1,1 @@
+"""Front door A: the proxy at `POST /mcp`. Read `gateway.py` first."""

@@ -1,0 +1,110 @@
+"""From a request to an attempt: which tool it means, what of it is recorded, and how it is judged.
+
+`judge` is pure: it says, for any world and any facts of the session, what is decided. The recorder calls it
+before its transaction and, when rules or facts have moved, again inside it.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
+
+from wicket.connectors.resolve import resolve
+from wicket.core.ids import uuid7
+from wicket.core.jsonrpc import Request
+from wicket.core.model import Connector, Decision, JsonObject, Reason, ToolFacts
+from wicket.core.policy import engine
+from wicket.core.policy.explain import explain_sentence
+from wicket.core.redaction import Redactor
+from wicket.core.session import Facts
+from wicket.core.world import MemberKey, World
+from wicket.gateway.client_sessions import ClientSession
+from wicket.gateway.http import Inbound
+from wicket.gateway.targets import CallTarget
+from wicket.runtime.recorder import Attempt, Judged
+
+
+class Attempts:
+    """Builds attempts."""
+
+    def __init__(
+        self,
+        *,
+        redactor: Redactor,
+        connectors: Mapping[str, Connector],
+        now: Callable[[], datetime],
+        random: Callable[[int], bytes],
+    ) -> None:
+        """`connectors` are those that everybody may know of: the catalog's, and the host's own."""
+        self._redactor = redactor
+        self._connectors = connectors
+        self._now = now
+        self._random = random
+
+    def is_known(self, service: str, world: World) -> bool:
+        """Whether the agent's people may know of a service, enabled or not."""
+        return service in self._connectors or service in world.services
+
+    def build(
+        self,
+        inbound: Inbound,
+        request: Request,
+        target: CallTarget,
+        key: MemberKey,
+        session: ClientSession,
+        world: World,
+    ) -> Attempt:
+        """The attempt that the recorder commits, dated now."""
+        now = self._now()
+        tool = target.tool(world)
+        # Secrets are hidden by the catalog's word, whatever this world has enabled: it may be an old one.
+        connector = self._connectors.get(target.service)
+        facts = connector.tools.get(tool) if connector is not None else None
+        return Attempt(
+            entry_id=uuid7(int(now.timestamp() * 1_000_000), self._random(10)),
+            agent_id=world.agent_id,
+            member_id=key.member_id,
+            key_id=key.id,
+            slot=session.slot,
+            external_session_id=session.external_id,
+            service=target.service,
+            tool=tool,
+            caller_ip=inbound.caller_ip,
+            client_name=request.client_name,
+            client_version=request.client_version,
+            protocol_version=request.version or "",
+            request_bytes=len(inbound.body),
+            decided_at=now,
+            redacted_args=self._redacted(target.arguments, facts),
+            method=target.method,
+            judge=partial(judge, target=target, digest=key.digest, caller_ip=inbound.caller_ip, now=now),
+        )
+
+    def _redacted(self, arguments: JsonObject, facts: ToolFacts | None) -> JsonObject:
+        if facts is None:
+            return self._redactor.redact(arguments)
+        return self._redactor.redact(
+            arguments, keep=frozenset(facts.resource_args), hide=frozenset(facts.secret_args)
+        )
+
+
+def judge(
+    world: World, facts: Facts, *, target: CallTarget, digest: bytes, caller_ip: str, now: datetime
+) -> Judged:
+    """What is decided for a call in this world, with these facts of its session."""
+    key = world.keys.get(digest)
+    if key is None:
+        return Judged(Decision(reason=Reason.KEY_REVOKED), counts=False)
+    if (reason := world.refusal(key)) is not None:
+        return Judged(Decision(reason=reason), counts=False)
+    if target.refused is not None:
+        return Judged(Decision(reason=target.reason, detail=target.refused.sentence), counts=False)
+    member = world.members[key.member_id]
+    tool = target.tool(world)
+    resolved = resolve(
+        world, member, target.service, tool, target.arguments, caller_ip=caller_ip, method=target.method
+    )
+    if isinstance(resolved, Decision):
+        return Judged(resolved)
+    judged = engine.decide(world, resolved, facts, now)
+    sentence = explain_sentence(resolved, judged.decision, world.agent_name)
+    return Judged(judged.decision, call=resolved, reads_facts=judged.reads_facts, sentence=sentence)
