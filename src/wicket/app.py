@@ -47,7 +47,7 @@ from wicket.runtime.snapshot import Snapshot
 from wicket.runtime.stdio import StdioCommand, StdioLimits, StdioPool
 from wicket.runtime.tail import Tail
 from wicket.runtime.upstream import Credential, Target, Upstream, UpstreamLimits
-from wicket.runtime.wire import AddressPolicy, AiohttpWire, WireLimits, check_url
+from wicket.runtime.wire import AddressPolicy, HttpWire, WireLimits, check_url
 from wicket.settings import Settings, load_settings, make_data_dir, read_secrets
 from wicket.store import connections, pins, worlds
 from wicket.store.audit.ledger import Ledger
@@ -152,7 +152,7 @@ async def _find_agent(database: Database, digest: bytes) -> str | None:
 
 
 async def _upstream(settings: Settings, stack: AsyncExitStack) -> Upstream:
-    wire = AiohttpWire(addresses=AddressPolicy(settings.upstream_allow_private), limits=WireLimits())
+    wire = HttpWire(addresses=AddressPolicy(settings.upstream_allow_private), limits=WireLimits())
     stack.push_async_callback(wire.close)
     commands = [
         StdioCommand(key=key, command=server.command, args=server.args, env=server.env, cwd=server.cwd)

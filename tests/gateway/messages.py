@@ -44,9 +44,11 @@ class Messages:
     def make(self) -> Sent:
         """The next message; about half of them are calls without any fault."""
         call = self._call()
-        broken = self._random.random()
-        if broken < 0.55:
+        kind = self._random.random()
+        if kind < 0.5:
             return call
+        if kind < 0.55:
+            return self._other()
         return self._random.choice(
             (self._mangled, self._renamed, self._reshaped, self._misled, self._respelled)
         )(call)
@@ -59,12 +61,30 @@ class Messages:
             path = f"/mcp/{service}"
         return self._sent("tools/call", {"name": name, "arguments": self._arguments()}, path)
 
+    def _other(self) -> Sent:
+        """What is decided like a call."""
+        service, _, name = self._random.choice(self._tools).partition("__")
+        self._number += 1
+        said: JsonObject = {"arguments": {"n": str(self._number)}}
+        match self._random.randrange(3):
+            case 0:
+                return self._sent("prompts/get", said | {"name": f"{service}__{name}"}, "/mcp")
+            case 1:
+                return self._sent("prompts/get", said | {"name": name}, f"/mcp/{service}")
+            case _:
+                address = f"file:///{self._number}"
+                return self._sent("resources/read", {"uri": address}, f"/mcp/{service}")
+
     def _sent(self, method: str, params: JsonObject, path: str) -> Sent:
         headers = [("accept", self._random.choice(("application/json, text/event-stream", "*/*")))]
         if self._random.random() < 0.5:
             params = params | {"_meta": MODERN_META}
             headers += [("mcp-protocol-version", "2026-07-28"), ("mcp-method", method)]
-            if isinstance(name := params.get("name"), str) and name.isascii() and name.isprintable():
+            if (
+                isinstance(name := params.get("name", params.get("uri")), str)
+                and name.isascii()
+                and name.isprintable()
+            ):
                 headers.append(("mcp-name", name.strip()))
         if self._random.random() < 0.3:
             headers.append(("x-claude-code-session-id", self._random.choice("abc")))

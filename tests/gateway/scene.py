@@ -19,6 +19,8 @@ from wicket.runtime.recorder import Limits
 from wicket.store import keys, members, pins, tables
 
 SERVICE = "fake"
+TEST_S_MAX = 120
+"""A test that hangs should say so, and not stop all the others."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,8 @@ async def scene(
         key = await agent.key()
         if permit:
             await agent.policy(service=SERVICE)
-        yield Scene(wicket, upstream, agent, key)
+        async with asyncio.timeout(TEST_S_MAX):
+            yield Scene(wicket, upstream, agent, key)
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:

@@ -140,7 +140,7 @@ async def _send_all(town: Town, sent: list[Sent], random: Random) -> Counter[int
 
 
 def _is_to_be_entered(sent: Sent, known_keys: Collection[str | None]) -> bool:
-    """A call, or what is decided like one, of a key that resolves, whose envelope parses, and that came past the door."""
+    """A call, or what is decided like one, of a key that resolves; its envelope parses, and it came past the door."""
     names = [name for name, _ in sent.headers]
     if "authorization" in names or "origin" in names or sent.key not in known_keys:
         return False

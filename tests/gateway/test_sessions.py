@@ -125,14 +125,14 @@ async def test_what_was_never_decided_does_not_count(tmp_path: Path) -> None:
         disabled = [await s.call(headers=session) for _ in range(3)]
         await s.agent.status(AgentStatus.ACTIVE)
         await s.agent.settings(rateBurst=1, ratePerSecond=0.000_001)
-        limited = [await s.call(headers=session) for _ in range(3)]
-        await s.agent.settings()
+        limited = [await s.call(headers=session) for _ in range(5)]
+        await s.agent.settings(ratePerSecond=1_000_000)
         unknown = [await s.call(headers=session | {MCP: "guessed"}) for _ in range(3)]
         malformed = [await s.call(tool="nowhere", headers=session) for _ in range(3)]
         answer = await s.call(headers=session)
 
     assert {a.status for a in disabled} == {403}
-    assert [a.status for a in limited] == [200, 429, 429]
+    assert {a.status for a in limited} == {200, 429}
     assert {a.status for a in unknown} == {404}
     assert {a.status for a in malformed} == {400}
     assert "result" in answer.json

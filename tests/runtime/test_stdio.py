@@ -15,7 +15,7 @@ from wicket.core.jsonrpc import Era
 from wicket.core.model import AuthType, Connector, ConnectorKind, JsonObject
 from wicket.runtime.stdio import StdioCommand, StdioLimits, StdioPool
 from wicket.runtime.upstream import Answer, Notice, Target, Upstream, UpstreamLimits, UpstreamReply
-from wicket.runtime.wire import AddressPolicy, AiohttpWire, BeforeFirstByte
+from wicket.runtime.wire import AddressPolicy, BeforeFirstByte, HttpWire
 
 SERVER = Path(__file__).parent.parent / "upstreams" / "stdio_server.py"
 CONNECTOR = Connector("local", "Local", "Custom_localMCP", ConnectorKind.STDIO, "stdio:local", AuthType.NONE)
@@ -94,7 +94,7 @@ async def local_server(
         limits=limits,
         now_s=clock,
     )
-    wire = AiohttpWire(addresses=AddressPolicy())
+    wire = HttpWire(addresses=AddressPolicy())
     upstream = Upstream(wire=wire, stdio=pool, limits=upstream_limits or UpstreamLimits(), client_version="1")
     try:
         yield Local(upstream, pool, log, clock)

@@ -9,13 +9,13 @@ from tests.upstreams.calls import recorded_call
 from wicket.core.model import AuthType, Connector, ConnectorKind
 from wicket.runtime.stdio import StdioCommand, StdioPool
 from wicket.runtime.upstream import Target, Upstream, UpstreamLimits
-from wicket.runtime.wire import AddressPolicy, AiohttpWire
+from wicket.runtime.wire import AddressPolicy, HttpWire
 
 
 async def test_mcp_server_time_is_listed_and_called() -> None:
     command = StdioCommand("time", str(Path(sys.executable).with_name("mcp-server-time")))
     pool = StdioPool([command], environment=os.environ, client_version="1")
-    wire = AiohttpWire(addresses=AddressPolicy())
+    wire = HttpWire(addresses=AddressPolicy())
     limits = UpstreamLimits(list_timeout_s=30)
     upstream = Upstream(wire=wire, stdio=pool, limits=limits, client_version="1")
     connector = Connector("time", "Time", "Custom_timeMCP", ConnectorKind.STDIO, "stdio:time", AuthType.NONE)

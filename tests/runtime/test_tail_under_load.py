@@ -65,6 +65,7 @@ async def test_a_change_is_heard_of_though_rows_never_end(database: Database) ->
         tail.watch(AGENT, lambda _revision: moved.set(), revision=1)
         await database.change(set_status, AgentStatus.DISABLED, agents=[AGENT])
         await moved.wait()
+    assert moved.is_set()
     await tail.stop()
     reader.cancel()
 

@@ -6,7 +6,7 @@ from tests.upstreams.calls import recorded_call, target_of, upstream_side
 from tests.upstreams.recording import LEGACY, MODERN, AnsweredIn, Out, RecordingUpstream, Seen, Spoken
 from wicket.core.errors import WicketError
 from wicket.core.model import JsonObject
-from wicket.runtime.upstream import Answer, Notice, Upstream, UpstreamReply
+from wicket.runtime.upstream import Answer, Ask, Notice, Upstream, UpstreamReply
 
 ERAS = [("modern", "json"), ("modern", "sse"), ("legacy", "json"), ("legacy", "sse")]
 
@@ -192,7 +192,7 @@ async def test_each_message_is_passed_on_before_the_next_is_sent(era: Spoken) ->
         server.on("tools/call", speak)
         reply = await forward(upstream, server.url, progress_token="of-the-caller")
         assert reply.streams
-        got: list[Notice | Answer] = []
+        got: list[Notice | Ask | Answer] = []
         async with asyncio.timeout(5):
             async for message in reply:
                 got.append(message)

@@ -11,6 +11,7 @@ from wicket.core.errors import UpstreamFailed, WicketError
 from wicket.core.model import JsonObject
 from wicket.runtime.upstream import (
     Answer,
+    Ask,
     CredentialRejected,
     Notice,
     Target,
@@ -40,7 +41,7 @@ async def forward(
         )
 
 
-async def finished(reply: UpstreamReply) -> list[Notice | Answer]:
+async def finished(reply: UpstreamReply) -> list[Notice | Ask | Answer]:
     async with asyncio.timeout(5), reply:
         return [message async for message in reply]
 

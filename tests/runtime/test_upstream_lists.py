@@ -8,7 +8,7 @@ from tests.upstreams.recording import ECHO, Out, RecordingUpstream, Seen, Spoken
 from wicket.core.errors import Invalid, UpstreamFailed
 from wicket.core.model import JsonObject
 from wicket.runtime.upstream import Credential, Target, Upstream, UpstreamLimits
-from wicket.runtime.wire import AddressPolicy, AiohttpWire
+from wicket.runtime.wire import AddressPolicy, HttpWire
 
 
 class Clock:
@@ -72,7 +72,7 @@ async def test_odd_tools_stay_as_they_are_and_only_what_could_not_be_called_is_l
 
 async def test_a_list_is_kept_for_a_minute_for_each_owner() -> None:
     clock = Clock()
-    wire = AiohttpWire(addresses=AddressPolicy(allow_private=True))
+    wire = HttpWire(addresses=AddressPolicy(allow_private=True))
     upstream = Upstream(wire=wire, stdio=None, limits=UpstreamLimits(), client_version="1", now_s=clock)
     async with RecordingUpstream() as server:
         alice, bob = target_of(server.url), target_of(server.url, owner="bob:1", token="of-bob")
@@ -150,7 +150,7 @@ async def test_forgetting_one_owner_leaves_the_others() -> None:
 
 async def test_a_slow_list_ends_at_its_own_bound_and_is_not_waited_for_again_at_once() -> None:
     clock = Clock()
-    wire = AiohttpWire(addresses=AddressPolicy(allow_private=True))
+    wire = HttpWire(addresses=AddressPolicy(allow_private=True))
     limits = UpstreamLimits(list_timeout_s=0.2)
     upstream = Upstream(wire=wire, stdio=None, limits=limits, client_version="1", now_s=clock)
     async with RecordingUpstream() as server:

@@ -13,7 +13,7 @@ import pytest
 from tests.tls import self_signed
 from tests.upstreams.recording import Out, RecordingUpstream, Seen
 from wicket.core.errors import Invalid, UpstreamFailed, WicketError
-from wicket.runtime.wire import AddressPolicy, AiohttpWire, WireLimits, WireRequest, check_url
+from wicket.runtime.wire import AddressPolicy, HttpWire, WireLimits, WireRequest, check_url
 
 LOOPBACK = AddressPolicy(allow_private=True)
 """What tests talk to."""
@@ -26,8 +26,8 @@ def post(url: str, body: bytes = b"{}", *, timeout_s: float = 5, **headers: str)
 @asynccontextmanager
 async def wire_of(
     addresses: AddressPolicy = LOOPBACK, limits: WireLimits | None = None, **given: Any
-) -> AsyncIterator[AiohttpWire]:
-    wire = AiohttpWire(addresses=addresses, limits=limits, **given)
+) -> AsyncIterator[HttpWire]:
+    wire = HttpWire(addresses=addresses, limits=limits, **given)
     try:
         yield wire
     finally:

@@ -21,7 +21,7 @@ from wicket.core.world import AgentSettings, World
 from wicket.runtime.recorder.recorded import _MINT, Recorded
 from wicket.runtime.recorder.values import Attempt, Judged
 from wicket.runtime.upstream import Credential, Target, Upstream, UpstreamLimits
-from wicket.runtime.wire import AddressPolicy, AiohttpWire, WireLimits
+from wicket.runtime.wire import AddressPolicy, HttpWire, WireLimits
 
 SERVICE = "fake"
 ALICE = "of-alice"
@@ -105,7 +105,7 @@ async def upstream_side(
     limits: UpstreamLimits | None = None, wire_limits: WireLimits | None = None
 ) -> AsyncIterator[Upstream]:
     """The part under test over a real wire."""
-    wire = AiohttpWire(addresses=LOOPBACK, limits=wire_limits)
+    wire = HttpWire(addresses=LOOPBACK, limits=wire_limits)
     upstream = Upstream(wire=wire, stdio=None, limits=limits or UpstreamLimits(), client_version="1.2.3")
     try:
         yield upstream

@@ -39,7 +39,9 @@ class WicketError(Exception):
     code = "internal_error"
     status = 500
 
-    def __init__(self, sentence: str, *, code: str | None = None, status: int | None = None, **facts: Json) -> None:
+    def __init__(
+        self, sentence: str, *, code: str | None = None, status: int | None = None, **facts: Json
+    ) -> None:
         super().__init__(sentence)
         self.sentence = sentence
         self.code = code or self.code

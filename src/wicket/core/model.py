@@ -34,6 +34,14 @@ class Tier(StrEnum):
 
 
 TIER_ORDER = (Tier.READ, Tier.WRITE, Tier.DESTRUCTIVE)
+OTHER_METHODS = (
+    "completion/complete",
+    "prompts/get",
+    "resources/read",
+    "resources/subscribe",
+    "resources/unsubscribe",
+)
+"""What is decided like a call beside `tools/call`: reads, each an action of its own name."""
 
 
 class AgentStatus(StrEnum):

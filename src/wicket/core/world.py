@@ -119,4 +119,6 @@ class World:
     def is_connected(self, member_id: str, service: str) -> bool:
         """Whether a call of this member would find what its upstream asks for."""
         connector = self.services[service]
-        return connector.auth == "none" or not connector.per_member or (member_id, service) in self.connections
+        return (
+            connector.auth == "none" or not connector.per_member or (member_id, service) in self.connections
+        )

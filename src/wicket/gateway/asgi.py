@@ -69,11 +69,18 @@ class McpEndpoint:
             return
         service = scope["path"].removeprefix("/mcp").strip("/") or None
         inbound = Inbound(scope["method"], service, headers, body, caller_address(scope, headers, self._door))
+        if inbound.method == "POST" and not closing_cancels(headers):
+            await self._work(inbound, send)  # to its end, whether or not the client stays
+            return
+        await self._work_while_there(inbound, receive, send)
+
+    async def _work_while_there(self, inbound: Inbound, receive: Receive, send: Send) -> None:
+        """The client's leaving cancels the work."""
         work = asyncio.create_task(self._work(inbound, send))
         leaving = asyncio.create_task(_left(receive))
         try:
             await asyncio.wait({work, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if not work.done() and (inbound.method != "POST" or closing_cancels(headers)):
+            if not work.done():
                 work.cancel()
             with suppress(asyncio.CancelledError):
                 await work

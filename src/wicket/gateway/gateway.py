@@ -39,7 +39,9 @@ from wicket.gateway.http import (
     Inbound,
     Outbound,
     accepts_stream,
+    as_stream,
     find_bearer,
+    prefers_stream,
     stream_event,
 )
 from wicket.gateway.legacy_sessions import LegacySession, LegacySessions
@@ -137,7 +139,8 @@ class Gateway:
                 case Request() if is_decided(message, inbound.service):
                     return await self._call(inbound, caller, message)
                 case Request():
-                    return await self._other(inbound, caller, message)
+                    outbound = await self._other(inbound, caller, message)
+                    return as_stream(outbound) if prefers_stream(inbound) else outbound
                 case Notification():
                     return await self._notified(caller, message)
                 case PostedResponse():
@@ -217,7 +220,8 @@ class Gateway:
                 first = reply
         if first.is_final:
             await replies.aclose()
-            return Outbound(first.status, body=first.body)
+            outbound = Outbound(first.status, body=first.body)
+            return as_stream(outbound) if prefers_stream(inbound) else outbound
         return Outbound(200, STREAM_HEADERS, _Events(first, replies))
 
     async def _other(self, inbound: Inbound, caller: Caller, request: Request) -> Outbound:

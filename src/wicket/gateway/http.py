@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -12,6 +12,9 @@ STREAM_HEADERS: Headers = (
     ("cache-control", "no-store"),
     ("x-accel-buffering", "no"),
 )
+
+
+_KINDS: Final = frozenset({"text/event-stream", "application/json"})
 
 
 class Chunks(Protocol):
@@ -63,6 +66,21 @@ def find_bearer(inbound: Inbound) -> str | None:
 def accepts_stream(inbound: Inbound) -> bool:
     """Whether the client said that it reads server-sent events."""
     return any(name == "accept" and "text/event-stream" in value for name, value in inbound.headers)
+
+
+def prefers_stream(inbound: Inbound) -> bool:
+    """Whether the client names server-sent events before JSON: then even a whole answer comes as an event."""
+    accept = next((value for name, value in inbound.headers if name == "accept"), "")
+    kinds = [kind.partition(";")[0].strip().lower() for kind in accept.split(",")]
+    return next((kind for kind in kinds if kind in _KINDS), None) == "text/event-stream"
+
+
+def as_stream(outbound: Outbound) -> Outbound:
+    """A whole answer as a stream of one event."""
+    if outbound.status != 200 or not isinstance(outbound.body, bytes):  # noqa: PLR2004 - HTTP
+        return outbound
+    headers = tuple(pair for pair in outbound.headers if pair not in JSON_HEADERS)
+    return Outbound(outbound.status, (*STREAM_HEADERS, *headers), stream_event(outbound.body))
 
 
 def stream_event(body: bytes) -> bytes:

@@ -6,7 +6,9 @@ definition that this member's upstream sends is an accepted one.
 """
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
+from operator import is_
 from typing import Final
 
 import structlog
@@ -20,10 +22,11 @@ from wicket.core.naming import exposed_name
 from wicket.core.policy.engine import may_list
 from wicket.core.world import Member, MemberKey, World
 from wicket.runtime.credentials import Credentials, NoCredentials, owner_of
-from wicket.runtime.upstream import Upstream
+from wicket.runtime.upstream import Target, Upstream
 from wicket.store.pins import SeenTool, may_be_news
 
 LIST_BUDGET_S: Final = 6.0
+PARSED_MAX: Final = 1_000
 _LOG = structlog.get_logger(__name__)
 
 Observe = Callable[[World, Member, str, Sequence[SeenTool]], Awaitable[World | None]]
@@ -37,6 +40,9 @@ class Listing:
         self._upstream = upstream
         self._credentials = credentials
         self._observe = observe
+        self._parsed: OrderedDict[tuple[str, str], tuple[Sequence[JsonObject], list[SeenTool]]] = (
+            OrderedDict()
+        )
 
     async def tools(self, world: World, key: MemberKey, bearer: str, service: str | None) -> list[Json]:
         """The tools of one service with their own names, or of all enabled ones with prefixed names."""
@@ -72,7 +78,7 @@ class Listing:
         try:
             async with asyncio.timeout(LIST_BUDGET_S):
                 target = await self._credentials.target(world, key, service, bearer)
-                return parse_definitions(await self._upstream.list_tools(target))
+                return self._seen(target, await self._upstream.list_tools(target))
         except NoCredentials:
             return []
         except (WicketError, TimeoutError) as failed:
@@ -80,6 +86,19 @@ class Listing:
                 "upstream_list_failed", service=service, agent_id=world.agent_id, error=type(failed).__name__
             )
             return []
+
+    def _seen(self, target: Target, tools: Sequence[JsonObject]) -> list[SeenTool]:
+        """The definitions parsed, anew when the upstream's list was fetched anew: hashing them takes its time."""
+        place = (target.owner, target.connector.key)
+        known = self._parsed.get(place)
+        if known is not None and len(known[0]) == len(tools) and all(map(is_, known[0], tools)):
+            return known[1]
+        seen = parse_definitions(tools)
+        self._parsed[place] = (tools, seen)
+        self._parsed.move_to_end(place)
+        while len(self._parsed) > PARSED_MAX:
+            self._parsed.popitem(last=False)
+        return seen
 
 
 def parse_definitions(tools: Sequence[JsonObject]) -> list[SeenTool]:

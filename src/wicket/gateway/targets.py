@@ -11,7 +11,7 @@ from typing import Final
 from wicket.connectors.resolve import TOOLS_CALL, known_tools
 from wicket.core.errors import Refused, RpcCode
 from wicket.core.jsonrpc import Era, ParamHeader, Request, check_param_headers, tool_call
-from wicket.core.model import Json, JsonObject, Reason
+from wicket.core.model import OTHER_METHODS, Json, JsonObject, Reason
 from wicket.core.naming import find_shortened, split_name
 from wicket.core.world import World
 from wicket.gateway.http import Headers
@@ -26,7 +26,7 @@ COMPLETE: Final = "completion/complete"
 _LEGACY_ONLY: Final = frozenset({SUBSCRIBE, "resources/unsubscribe"})
 _SINGLE_ONLY: Final = _LEGACY_ONLY | {READ}
 """Addresses of resources carry no service, so these are served where one connector has an address of its own."""
-DECIDED: Final = _SINGLE_ONLY | {TOOLS_CALL, PROMPT, COMPLETE}
+DECIDED: Final = frozenset({TOOLS_CALL, *OTHER_METHODS})
 
 
 def is_decided(request: Request, service: str | None) -> bool:

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 from wicket.core.errors import Invalid
-from wicket.core.model import Json, JsonObject, PolicyEffect, Tier
+from wicket.core.model import OTHER_METHODS, Json, JsonObject, PolicyEffect, Tier
 from wicket.core.policy.conditions import (
     Network,
     SessionCondition,
@@ -43,7 +43,9 @@ TOOLS_MAX = 500
 USERS_MAX = 1_000
 
 SERVICE_GRAMMAR = re.compile(r"[a-z][a-z0-9]{0,30}|\*")
-TOOL_GRAMMAR = re.compile(rf"[A-Za-z0-9_.-]{{1,128}}(::[A-Za-z0-9_.-]{{1,64}})?|tier:({'|'.join(Tier)})")
+TOOL_GRAMMAR = re.compile(
+    rf"[A-Za-z0-9_.-]{{1,128}}(::[A-Za-z0-9_.-]{{1,64}})?|tier:({'|'.join(Tier)})|{'|'.join(OTHER_METHODS)}"
+)
 ID_GRAMMAR = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 

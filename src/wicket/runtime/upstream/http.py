@@ -30,6 +30,8 @@ from wicket.runtime.upstream.sse import EventReader, EventTooLong
 from wicket.runtime.upstream.values import Outgoing, Target, UpstreamLimits, credential_rejected
 from wicket.runtime.wire import Wire, WireRequest, WireResponse, broken, timed_out
 
+RESUMES_MAX: Final = 100
+"""How often an upstream may end a stream and have us come back for the rest."""
 UNAUTHORIZED: Final = 401
 NOT_FOUND: Final = 404
 OK: Final = 200
@@ -101,15 +103,26 @@ class HttpTransport:
         if response.status in FAILURES or response.status in REDIRECTS:
             raise _failed(target.connector.key, response)
 
-    async def attend(self, target: Target, link: Link) -> WireResponse | None:
-        """The stream of what a legacy upstream says of its own accord; None where it offers none."""
+    async def attend(
+        self,
+        target: Target,
+        link: Link,
+        *,
+        last_event_id: str | None = None,
+        timeout_s: float | None = None,
+    ) -> WireResponse | None:
+        """The stream of what a legacy upstream says of its own accord; None where it offers none.
+
+        With `last_event_id` it is the rest of the stream that the event was on.
+        """
         headers = base_headers(link, target.credential, self._agent)
         del headers["Content-Type"]
+        resumed = {} if last_event_id is None else {"Last-Event-ID": last_event_id}
         request = WireRequest(
             url=target.connector.url,
-            headers=headers | {"Accept": "text/event-stream"},
+            headers=headers | {"Accept": "text/event-stream"} | resumed,
             body=b"",
-            timeout_s=self._limits.standing_timeout_s,
+            timeout_s=timeout_s or self._limits.standing_timeout_s,
             service=target.connector.key,
             response_bytes_max=self._limits.stream_bytes_max,
             method="GET",
@@ -194,6 +207,7 @@ class HttpExchange:
         self._chunks = response.chunks
         self._reader = EventReader(limits.event_bytes_max)
         self._events: deque[bytes] = deque()
+        self._resumes_left = RESUMES_MAX
 
     async def check(self) -> None:
         """Whether the head belongs to an answer at all; closes the exchange where it does not."""
@@ -238,9 +252,30 @@ class HttpExchange:
         while not self._events:
             chunk = await anext(self._chunks, None)
             if chunk is None:
-                raise broken(self._service, "its stream ended without an answer")
-            self._feed(chunk)
+                await self._resume()
+            else:
+                self._feed(chunk)
         return self._parsed(self._events.popleft())
+
+    async def _resume(self) -> None:
+        """Come back to a stream that a legacy upstream ended before its answer; nothing is sent a second time.
+
+        MCP 2025-11-25, basic/transports, "Resumability and Redelivery".
+        """
+        last_id, self._resumes_left = self._reader.last_id, self._resumes_left - 1
+        if self._link.era is Era.MODERN or last_id is None or self._resumes_left < 0:
+            raise broken(self._service, "its stream ended without an answer")
+        await asyncio.sleep(self._reader.retry_s)
+        timeout_s = self._outgoing.timeout_s
+        response = await self._transport.attend(
+            self._target, self._link, last_event_id=last_id, timeout_s=timeout_s
+        )
+        if response is None:
+            raise broken(self._service, "its stream ended without an answer and is not continued")
+        await self._response.aclose()
+        self._response, self._chunks = response, response.chunks
+        retry_s, self._reader = self._reader.retry_s, EventReader(self._limits.event_bytes_max)
+        self._reader.last_id, self._reader.retry_s = last_id, retry_s
 
     def _feed(self, chunk: bytes) -> None:
         try:

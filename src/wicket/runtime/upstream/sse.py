@@ -3,6 +3,10 @@
 from collections.abc import Iterator
 from typing import Final
 
+RETRY_S: Final = 1.0
+RETRY_S_MAX: Final = 10.0
+RETRY_DIGITS_MAX: Final = 9
+ID_BYTES_MAX: Final = 1_024
 _BOM: Final = b"\xef\xbb\xbf"
 
 
@@ -24,6 +28,10 @@ class EventReader:
         self._skips_newline = False
         """The last chunk ended in a carriage return, which a newline may still belong to."""
         self._is_first = True
+        self.last_id: str | None = None
+        """Of the last event that has one which can be sent back."""
+        self.retry_s = RETRY_S
+        """How long the server wants a reader to wait before it comes back."""
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """Data of the events that `chunk` completes; raises EventTooLong."""
@@ -58,6 +66,11 @@ class EventReader:
             self._data_bytes += len(value) + 1
         elif name == b"event":
             self._kind = value
+        elif name == b"id" and 0 < len(value) <= ID_BYTES_MAX and value.isascii():
+            text = value.decode()
+            self.last_id = text if text.isprintable() and text == text.strip() else self.last_id
+        elif name == b"retry" and value.isdigit() and len(value) <= RETRY_DIGITS_MAX:
+            self.retry_s = min(int(value) / 1_000, RETRY_S_MAX)
         return None
 
     def _end(self) -> bytes | None:

@@ -1,7 +1,7 @@
 """The smallest interface to HTTP: a request in; a status, headers and an iterator of chunks out."""
 
 from wicket.runtime.wire.addresses import AddressPolicy, check_url
-from wicket.runtime.wire.client import AiohttpWire
+from wicket.runtime.wire.client import HttpWire
 from wicket.runtime.wire.values import (
     BeforeFirstByte,
     Wire,
@@ -15,8 +15,8 @@ from wicket.runtime.wire.values import (
 
 __all__ = [
     "AddressPolicy",
-    "AiohttpWire",
     "BeforeFirstByte",
+    "HttpWire",
     "Wire",
     "WireLimits",
     "WireRequest",

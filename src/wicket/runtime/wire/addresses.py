@@ -14,7 +14,6 @@ from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
 from aiohappyeyeballs import AddrInfoType
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from wicket.core.errors import Invalid
 
@@ -130,7 +129,7 @@ def vetted_sockets(policy: AddressPolicy) -> Callable[[AddrInfoType], socket.soc
     return make
 
 
-class VettingResolver(AbstractResolver):
+class VettingResolver:
     """Resolves in threads of its own, so that a slow name server holds up nothing else, and vets."""
 
     def __init__(self, policy: AddressPolicy, lookup: Lookup | None = None) -> None:
@@ -138,35 +137,28 @@ class VettingResolver(AbstractResolver):
         self._lookup = lookup or _getaddrinfo
         self._threads = ThreadPoolExecutor(LOOKUP_THREADS, thread_name_prefix="wicket-dns")
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
+    async def resolve(self, host: str, port: int) -> list[AddrInfoType]:
         """Addresses that may be connected to; raises OSError when there are none."""
         loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._threads, self._lookup, host, port, family)
-        allowed = [_result(host, port, info) for info in found if self._policy.permits(str(info[4][0]))]
+        found = await loop.run_in_executor(
+            self._threads, self._lookup, host, port, socket.AddressFamily.AF_UNSPEC
+        )
+        allowed = [
+            (family, kind, proto, "", address)
+            for family, kind, proto, _, address in found
+            if self._policy.permits(str(address[0]))
+        ]
         if not allowed:
             raise AddressRefused(f"no address of {host} may be connected to")
         return allowed
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Let the threads end."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _getaddrinfo(host: str, port: int, family: int) -> list[tuple[Any, ...]]:
     return list(socket.getaddrinfo(host, port, family, socket.SOCK_STREAM))
-
-
-def _result(host: str, port: int, info: tuple[Any, ...]) -> ResolveResult:
-    return ResolveResult(
-        hostname=host,
-        host=str(info[4][0]),
-        port=port,
-        family=info[0],
-        proto=info[2],
-        flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-    )
 
 
 def check_url(url: str, policy: AddressPolicy) -> None:

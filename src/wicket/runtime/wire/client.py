@@ -1,23 +1,21 @@
-"""The wire on aiohttp: one session, no redirects, no cookies, nothing decompressed, nothing sent twice."""
+"""HTTP/1.1 to upstreams: no redirects, no cookies, nothing decompressed, nothing sent twice.
 
-import asyncio
+What is sent is a head and a body in one write, once the gate has opened; whether that was ever tried is therefore
+known. Connections are kept (pool.py), and answers parsed by llhttp (connection.py).
+"""
+
+import re
+import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator
+from functools import lru_cache
 from typing import Final
-from urllib.parse import urlsplit
-
-import aiohttp
-from aiohttp import ClientRequest, ClientResponse
-from aiohttp.connector import Connection
+from urllib.parse import quote, urlsplit
 
 from wicket.core.errors import UpstreamFailed
-from wicket.runtime.wire.addresses import (
-    AddressPolicy,
-    AddressRefused,
-    Lookup,
-    VettingResolver,
-    vetted_sockets,
-)
+from wicket.runtime.wire.addresses import AddressPolicy, AddressRefused, Lookup, VettingResolver
+from wicket.runtime.wire.connection import Connection, Lost, Malformed
+from wicket.runtime.wire.pool import NotConnected, Origin, Pool
 from wicket.runtime.wire.values import (
     BeforeFirstByte,
     WireLimits,
@@ -29,33 +27,12 @@ from wicket.runtime.wire.values import (
 
 ATTEMPTS_MAX: Final = 3
 """Connections that may turn out to be closed before anything was sent on them."""
-NAMES_CACHED_S: Final = 10
+_PORTS: Final = {"http": 80, "https": 443}
+_PATH_SAFE: Final = "/%:@!$&'()*+,;=~"
+_UNSENDABLE: Final = re.compile(r"[\r\n\0]")
 
 
-class _UnsentError(Exception):
-    """The connection was gone, or had unread bytes on it, before the first byte of ours."""
-
-
-class _GatedRequest(ClientRequest):
-    """Asks before its first byte.
-
-    aiohttp awaits `send` with the connection in hand and closes that connection when it raises; its trace hooks
-    would leak it.
-    """
-
-    gate: Callable[[], Awaitable[None]] | None = None
-
-    async def send(self, conn: Connection) -> ClientResponse:
-        if self.gate is not None:
-            await self.gate()
-        protocol = conn.protocol
-        # Bytes that nobody asked for would be read as the answer to this request.
-        if protocol is None or not protocol.is_connected() or protocol.should_close:
-            raise _UnsentError
-        return await super().send(conn)
-
-
-class AiohttpWire:
+class HttpWire:
     """Implements `Wire`. Build it, and close it, on the event loop that uses it."""
 
     def __init__(
@@ -66,84 +43,68 @@ class AiohttpWire:
         tls: ssl.SSLContext | None = None,
         lookup: Lookup | None = None,
     ) -> None:
-        self._limits = limits or WireLimits()
-        self._resolver = VettingResolver(addresses, lookup)
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                resolver=self._resolver,
-                socket_factory=vetted_sockets(addresses),
-                limit=self._limits.connections_max,
-                limit_per_host=self._limits.connections_per_host,
-                keepalive_timeout=self._limits.idle_connection_s,
-                ttl_dns_cache=NAMES_CACHED_S,
-                ssl=tls if tls is not None else True,
-            ),
-            request_class=_GatedRequest,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-            max_line_size=self._limits.header_bytes_max,
-            max_field_size=self._limits.header_bytes_max,
+        self._pool = Pool(
+            addresses=addresses,
+            resolver=VettingResolver(addresses, lookup),
+            limits=limits or WireLimits(),
+            tls=tls if tls is not None else _trusting_authorities(),
         )
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._session.close()
-        await self._resolver.close()
+        await self._pool.close()
 
     async def send(
         self, request: WireRequest, *, before_first_byte: BeforeFirstByte | None = None
-    ) -> "AiohttpResponse":
+    ) -> "HttpResponse":
         """Send at most once; see `Wire`. A connection that was closed while idle is replaced unsent."""
-        _check_address(request)
+        origin, target, host = _address_of(request)
+        message = _rendered(request, target, host)
         for _ in range(ATTEMPTS_MAX):
+            connection = await self._take(origin, request)
+            response = HttpResponse(self._pool, origin, connection, request)
             try:
-                response = await self._attempt(request, before_first_byte)
-            except _UnsentError:
-                continue
-            except (aiohttp.ClientError, TimeoutError) as error:
-                raise _named(error, request) from error
-            return AiohttpResponse(response, request)
+                if before_first_byte is not None:
+                    await before_first_byte()
+                if connection.is_usable:
+                    connection.write(message)
+                    await response.begin()
+                    return response
+            except BaseException:
+                response.drop()
+                raise
+            response.drop()
         raise unreachable(request.service, "it closes connections before anything is sent")
 
-    async def _attempt(self, request: WireRequest, before: BeforeFirstByte | None) -> ClientResponse:
-        loop = asyncio.get_running_loop()
-        async with asyncio.timeout(None) as patience:
-
-            async def gate() -> None:
-                if before is not None:
-                    await before()
-                patience.reschedule(loop.time() + request.timeout_s)
-
-            async def gated(
-                sent: ClientRequest, forward: Callable[[ClientRequest], Awaitable[ClientResponse]]
-            ) -> ClientResponse:
-                if isinstance(sent, _GatedRequest):
-                    sent.gate = gate
-                return await forward(sent)
-
-            return await self._session.request(
-                request.method,
-                request.url,
-                data=request.body or None,
-                headers={"Accept-Encoding": "identity", **request.headers},
-                allow_redirects=False,
-                middlewares=(gated,),
-                timeout=aiohttp.ClientTimeout(
-                    total=None, connect=self._limits.connect_timeout_s, sock_read=request.timeout_s
-                ),
-            )
+    async def _take(self, origin: Origin, request: WireRequest) -> Connection:
+        try:
+            return await self._pool.take(origin)
+        except NotConnected as error:
+            raise _not_connected(request.service, error.__cause__) from error
 
 
-class AiohttpResponse:
+class HttpResponse:
     """Implements `WireResponse`, and is the iterator over its own chunks."""
 
-    def __init__(self, response: ClientResponse, request: WireRequest) -> None:
-        self._response = response
+    def __init__(self, pool: Pool, origin: Origin, connection: Connection, request: WireRequest) -> None:
+        self._pool = pool
+        self._origin = origin
+        self._connection: Connection | None = connection
         self._request = request
         self._bytes_read = 0
-        self.status = response.status
-        self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
+        self.status = 0
+        self.headers: dict[str, str] = {}
+
+    async def begin(self) -> None:
+        """Wait for the head; raises UpstreamFailed."""
+        connection = self._connection
+        if connection is None:
+            return
+        try:
+            await connection.head(self._request.timeout_s)
+        except (Lost, Malformed, TimeoutError) as error:
+            raise _not_answered(error, self._request) from error
+        self.status, self.headers = connection.status, connection.headers
 
     @property
     def chunks(self) -> AsyncIterator[bytes]:
@@ -153,53 +114,102 @@ class AiohttpResponse:
         return self
 
     async def __anext__(self) -> bytes:
-        service = self._request.service
+        request, connection = self._request, self._connection
+        if connection is None:
+            raise StopAsyncIteration
         if self.headers.get("content-encoding", "identity").lower() != "identity":
-            raise broken(service, "it compressed its answer although it was asked not to")
+            raise broken(request.service, "it compressed its answer although it was asked not to")
         try:
-            chunk = await self._response.content.readany()
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise _named(error, self._request) from error
+            chunk = await connection.read(request.timeout_s)
+        except (Lost, Malformed, TimeoutError) as error:
+            raise _not_answered(error, request) from error
+        if connection.is_complete:
+            self._let_go(connection)
         if not chunk:
             raise StopAsyncIteration
         self._bytes_read += len(chunk)
-        if self._bytes_read > self._request.response_bytes_max:
-            raise broken(service, f"its answer is longer than {self._request.response_bytes_max} bytes")
+        if self._bytes_read > request.response_bytes_max:
+            raise broken(request.service, f"its answer is longer than {request.response_bytes_max} bytes")
         return chunk
 
     async def aclose(self) -> None:
-        # aiohttp has given the connection back by itself where the body was read to its end.
-        self._response.close()
+        self.drop()
+
+    def drop(self) -> None:
+        """Let go, whether the answer was read to its end or not."""
+        if self._connection is not None:
+            self._connection.forget()
+            self._let_go(self._connection)
+
+    def _let_go(self, connection: Connection) -> None:
+        self._connection = None
+        self._pool.give_back(self._origin, connection)
 
 
-def _check_address(request: WireRequest) -> None:
+def _trusting_authorities() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _address_of(request: WireRequest) -> tuple[Origin, str, str]:
+    """Whom to connect to, the request's target and its Host; raises UpstreamFailed."""
     try:
-        parts = urlsplit(request.url)
-        is_proper = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.username is None
-    except ValueError:
-        is_proper = False
-    if not is_proper:
-        raise unreachable(request.service, "its address is not an http or https one without a user name")
+        return _parsed(request.url)
+    except ValueError as error:
+        raise unreachable(
+            request.service, "its address is not an http or https one without a user name"
+        ) from error
 
 
-def _named(error: aiohttp.ClientError | TimeoutError, request: WireRequest) -> UpstreamFailed:
-    service = request.service
-    match error:
-        case aiohttp.ConnectionTimeoutError():
-            return unreachable(service, "no connection could be made in time")
-        case aiohttp.ClientConnectorError(os_error=AddressRefused()):
+@lru_cache(maxsize=1_000)
+def _parsed(url: str) -> tuple[Origin, str, str]:
+    parts = urlsplit(url)
+    host = parts.hostname
+    if parts.scheme not in _PORTS or not host or parts.username is not None:
+        raise ValueError("not an http or https address without a user name")
+    if not host.isascii():
+        host = host.encode("idna").decode("ascii")
+    port = parts.port or _PORTS[parts.scheme]
+    target = quote(parts.path or "/", safe=_PATH_SAFE)
+    if parts.query:
+        target += "?" + quote(parts.query, safe=_PATH_SAFE + "?")
+    shown = f"[{host}]" if ":" in host else host
+    is_default = port == _PORTS[parts.scheme]
+    return Origin(parts.scheme == "https", host, port), target, shown if is_default else f"{shown}:{port}"
+
+
+def _rendered(request: WireRequest, target: str, host: str) -> bytes:
+    """The whole request; raises UpstreamFailed for a header that would be more than one."""
+    headers = {"Host": host, "Accept-Encoding": "identity", **request.headers}
+    if request.body or request.method == "POST":
+        headers["Content-Length"] = str(len(request.body))
+    for value in headers.values():
+        if _UNSENDABLE.search(value):
+            raise unreachable(request.service, "a header holds a line break and cannot be sent")
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"{request.method} {target} HTTP/1.1\r\n{lines}\r\n".encode() + request.body
+
+
+def _not_connected(service: str, cause: BaseException | None) -> UpstreamFailed:
+    match cause:
+        case AddressRefused():
             return unreachable(service, "its address is not allowed (setting `upstream_allow_private`)")
-        case aiohttp.ClientConnectorDNSError():
+        case socket.gaierror():
             return unreachable(service, "its name is not known")
-        case aiohttp.ClientSSLError():
+        case ssl.SSLError():
             return unreachable(service, "its certificate is not to be trusted or TLS failed")
-        case aiohttp.ClientConnectorError():
-            return unreachable(service, "it does not accept connections")
         case TimeoutError():
-            return timed_out(service, request.timeout_s)
-        case aiohttp.InvalidURL():
-            return unreachable(service, "its address is not a proper one")
-        case aiohttp.ClientResponseError():
-            return broken(service, "what it sent is not HTTP")
+            return unreachable(service, "no connection could be made in time")
         case _:
-            return broken(service, "it closed the connection before its answer was complete")
+            return unreachable(service, "it does not accept connections")
+
+
+def _not_answered(error: Lost | Malformed | TimeoutError, request: WireRequest) -> UpstreamFailed:
+    match error:
+        case TimeoutError():
+            return timed_out(request.service, request.timeout_s)
+        case Malformed():
+            return broken(request.service, "what it sent is not HTTP")
+        case _:
+            return broken(request.service, "it closed the connection before its answer was complete")

@@ -33,8 +33,8 @@ class WireLimits:
     idle_connection_s: float = 4.0
     """Shorter than the five seconds after which common servers close an idle connection: a call that is sent
     into a closing connection is lost, because it is never sent twice."""
-    header_bytes_max: int = 16 * 1024
-    """Of one header line."""
+    head_bytes_max: int = 64 * 1024
+    """Of an answer: its status line and all of its headers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from wicket.connectors.services import catalog
 from wicket.core.errors import Conflict, Invalid
-from wicket.core.model import MemberStatus, Tier, ToolFacts, TrustMode
+from wicket.core.model import OTHER_METHODS, MemberStatus, Tier, ToolFacts, TrustMode
 from wicket.core.policy.document import PolicyDocument
 from wicket.store import tables
 
@@ -74,7 +74,7 @@ def check(
 
 
 def _check_tool(tools: Mapping[str, ToolFacts], named: str, *, service: str, field: str) -> None:
-    if named.startswith("tier:"):
+    if named.startswith("tier:") or named in OTHER_METHODS:
         return
     tool, _, selector = named.partition("::")
     facts = tools.get(tool)
