@@ -128,6 +128,7 @@ def test_a_second_demo_does_not_mix_with_the_first(told: JsonObject, tmp_path: P
     assert demo_once(tmp_path, "--data-dir", str(told["dataDir"])).returncode == 5
 
 
+@pytest.mark.slow
 def test_it_stays_up_until_it_is_stopped_and_then_takes_its_data_away(tmp_path: Path) -> None:
     with started("demo", "--port", "0", "--json", cwd=tmp_path, settings={"TMPDIR": str(tmp_path)}) as demo:
         try:

@@ -5,6 +5,8 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pytest
+
 from tests.databases import Location
 from tests.journeys.crowd import CallStory, Crowd
 from tests.journeys.servers import SLOW_ON_POSTGRES, Server, outside, several, through
@@ -91,6 +93,7 @@ async def an_owner(wicket: Reachable, servers: Sequence[Server], upstream: Recor
     return Owner(wicket, servers, Crowd(upstream), agent, made.token, policy.id)
 
 
+@pytest.mark.slow
 @SLOW_ON_POSTGRES
 async def test_what_one_server_has_answered_every_server_obeys(location: Location) -> None:
     async with (
