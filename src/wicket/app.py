@@ -196,12 +196,8 @@ async def _proxy(
     looks = SecondLooks(listing, monotonic_ns=time.monotonic_ns)
     stack.push_async_callback(looks.stop)
     rounds = Rounds(keys.round_keys, random=os.urandom, now=utc_now)
-    mcp_sessions, legacy = McpSessions(keys.session_key, random=os.urandom), LegacySessions()
-    tail = Tail(database)
-    await tail.start()
-    stack.push_async_callback(tail.stop)
-    flights = Flights(watch=tail.watch, current=snapshot.current_of)
-    stack.push_async_callback(flights.stop)
+    mcp_sessions = McpSessions(keys.session_key, random=os.urandom)
+    legacy = LegacySessions(is_alone=settings.workers == 1)
     gateway = Gateway(
         keys=keys,
         snapshot=snapshot,
@@ -232,7 +228,7 @@ async def _proxy(
         listening=Listening(upstream=upstream, credentials=credentials, recorder=recorder),
         rounds=rounds,
         legacy=legacy,
-        flights=flights,
+        flights=await _flights(stack, database, snapshot),
         mcp_sessions=mcp_sessions,
         bucket=Bucket(settings.rate_burst, settings.rate_per_second),
         monotonic_ns=time.monotonic_ns,
@@ -244,6 +240,16 @@ async def _proxy(
         trusted_proxies=settings.trusted_proxies,
     )
     return McpEndpoint(gateway, door)
+
+
+async def _flights(stack: AsyncExitStack, database: Database, snapshot: Snapshot) -> Flights:
+    """Calls in the air, and what tells when their callers lose the right."""
+    tail = Tail(database)
+    await tail.start()
+    stack.push_async_callback(tail.stop)
+    flights = Flights(watch=tail.watch, current=snapshot.current_of)
+    stack.push_async_callback(flights.stop)
+    return flights
 
 
 async def _find_sealed(

@@ -149,7 +149,9 @@ class Settings(BaseSettings):
     def _grammatical_keys(cls, value: dict[str, StdioServer]) -> dict[str, StdioServer]:
         for key in value:
             if _SERVICE_KEY.fullmatch(key) is None:
-                raise ValueError(f"`{key}`: a service key has up to 31 lower-case letters and digits, a letter first")
+                raise ValueError(
+                    f"`{key}`: a service key has up to 31 lower-case letters and digits, a letter first"
+                )
         return value
 
     @model_validator(mode="after")

@@ -104,8 +104,8 @@ class Events:
 
 
 @asynccontextmanager
-async def suite(directory: Path, *, permit: bool = True) -> AsyncIterator[Suite]:
-    async with fixture() as upstream, Instance.started(directory) as wicket:
+async def suite(directory: Path, *, permit: bool = True, workers: int = 1) -> AsyncIterator[Suite]:
+    async with fixture() as upstream, Instance.started(directory, workers=workers) as wicket:
         agent = await wicket.agent(services={SERVICE: upstream}, tiers={})
         key = await agent.key()
         s = Suite(wicket, agent, key)

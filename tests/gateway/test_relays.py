@@ -61,6 +61,13 @@ async def test_without_a_session_nothing_is_relayed(tmp_path: Path) -> None:
         assert "error" in answer.json
 
 
+async def test_with_several_workers_nothing_is_relayed_and_upstreams_are_told_so(tmp_path: Path) -> None:
+    async with suite(tmp_path, workers=2) as s:
+        session = await s.session()
+        assert "error" in (await s.legacy("tools/call", _params(), session=session)).json
+        assert (await s.legacy("ping", session=session)).status == 200
+
+
 async def test_a_session_ends_with_its_delete(tmp_path: Path) -> None:
     async with suite(tmp_path) as s:
         session = await s.session()

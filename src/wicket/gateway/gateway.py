@@ -29,7 +29,7 @@ from wicket.core.jsonrpc import (
 from wicket.core.keys import ServerKeys, is_key
 from wicket.core.model import Reason
 from wicket.core.world import Member, MemberKey, World
-from wicket.gateway import answers
+from wicket.gateway import answers, counts
 from wicket.gateway.attempts import Attempts
 from wicket.gateway.client_sessions import MCP_SESSION_HEADER, ClientSession, McpSessions, identify
 from wicket.gateway.exchange import Exchange, Passage, Reply
@@ -128,6 +128,8 @@ class Gateway:
                 return await self._without_body(inbound)
             bearer = find_bearer(inbound)
             found = await self._find(bearer)
+            if found is None:
+                counts.count_unentered(counts.UNKNOWN_KEY)
             if found is None and len(inbound.body) > STRANGERS_BODY_BYTES_MAX:
                 raise answers.unauthenticated(bearer)
             message = parse_message(inbound.body, inbound.headers)
@@ -139,15 +141,19 @@ class Gateway:
                 case Request() if is_decided(message, inbound.service):
                     return await self._call(inbound, caller, message)
                 case Request():
+                    counts.count_unentered(message.method)
                     outbound = await self._other(inbound, caller, message)
                     return as_stream(outbound) if prefers_stream(inbound) else outbound
                 case Notification():
+                    counts.count_unentered(counts.NOTIFICATION)
                     return await self._notified(caller, message)
                 case PostedResponse():
+                    counts.count_unentered(counts.RESPONSE)
                     return await self._responded(inbound, caller, message)
                 case _:
                     assert_never(message)
         except MessageRefused as refused:
+            counts.count_unentered(counts.MALFORMED)
             return answers.refusal(refused, refused.request_id)
         except Refused as refused:
             return answers.refusal(refused, request_id)

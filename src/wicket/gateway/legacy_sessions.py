@@ -78,11 +78,15 @@ class LegacySession:
 class LegacySessions:
     """What was used longest ago is forgotten first."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_alone: bool) -> None:
+        """`is_alone`: no other worker may get a session's next request; where one may, nothing is remembered."""
+        self._is_alone = is_alone
         self._sessions: OrderedDict[str, LegacySession] = OrderedDict()
 
-    def open(self, session_id: str, service: str | None, capabilities: JsonObject) -> LegacySession:
+    def open(self, session_id: str, service: str | None, capabilities: JsonObject) -> LegacySession | None:
         """A session that begins."""
+        if not self._is_alone:
+            return None
         session = LegacySession(session_id, service, declared(capabilities))
         self._sessions[session_id] = session
         while len(self._sessions) > SESSIONS_MAX:

@@ -8,8 +8,9 @@ definition that this member's upstream sends is an accepted one.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from operator import is_
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 
@@ -27,10 +28,23 @@ from wicket.store.pins import SeenTool, may_be_news
 
 LIST_BUDGET_S: Final = 6.0
 PARSED_MAX: Final = 1_000
+SHOWN_MAX: Final = 200
 _LOG = structlog.get_logger(__name__)
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 Observe = Callable[[World, Member, str, Sequence[SeenTool]], Awaitable[World | None]]
 """Note definitions as pins; gives back the world that knows them, None when the agent is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What a member was shown, and what that depended on."""
+
+    revision: int
+    seen: list[list[SeenTool]]
+    tools: list[Json]
 
 
 class Listing:
@@ -40,6 +54,7 @@ class Listing:
         self._upstream = upstream
         self._credentials = credentials
         self._observe = observe
+        self._last: OrderedDict[tuple[str, str | None], _Shown] = OrderedDict()
         self._parsed: OrderedDict[tuple[str, str], tuple[Sequence[JsonObject], list[SeenTool]]] = (
             OrderedDict()
         )
@@ -51,12 +66,24 @@ class Listing:
         fetched = await asyncio.gather(*(self._fetch(world, key, name, bearer) for name in services))
         for name, seen in zip(services, fetched, strict=True):
             world = await self._noted(world, member, name, seen)
-        return [
+        return self._shown(world, member, service, dict(zip(services, fetched, strict=True)))
+
+    def _shown(
+        self, world: World, member: Member, service: str | None, seen: dict[str, list[SeenTool]]
+    ) -> list[Json]:
+        """The tools to show; those of the last time while neither the world nor any upstream's list is another."""
+        place = (member.id, service)
+        known = self._last.get(place)
+        if known is not None and known.revision == world.revision and _are_same(known.seen, [*seen.values()]):
+            return known.tools
+        tools: list[Json] = [
             tool.definition | {"name": exposed_name(name if service is None else None, tool.name)}
-            for name, seen in zip(services, fetched, strict=True)
-            for tool in seen
+            for name, listed in seen.items()
+            for tool in listed
             if is_shown(world, member, name, tool)
         ]
+        _keep(self._last, place, _Shown(world.revision, [*seen.values()], tools), SHOWN_MAX)
+        return tools
 
     async def look_again(self, world: World, key: MemberKey, bearer: str, service: str) -> None:
         """Compare a member's upstream with the pins, for clients that call without ever listing."""
@@ -91,14 +118,22 @@ class Listing:
         """The definitions parsed, anew when the upstream's list was fetched anew: hashing them takes its time."""
         place = (target.owner, target.connector.key)
         known = self._parsed.get(place)
-        if known is not None and len(known[0]) == len(tools) and all(map(is_, known[0], tools)):
+        if known is not None and _are_same(known[0], tools):
             return known[1]
         seen = parse_definitions(tools)
-        self._parsed[place] = (tools, seen)
-        self._parsed.move_to_end(place)
-        while len(self._parsed) > PARSED_MAX:
-            self._parsed.popitem(last=False)
+        _keep(self._parsed, place, (tools, seen), PARSED_MAX)
         return seen
+
+
+def _are_same(these: Sequence[object], those: Sequence[object]) -> bool:
+    return len(these) == len(those) and all(map(is_, these, those))
+
+
+def _keep(kept: OrderedDict[K, V], key: K, value: V, most: int) -> None:
+    kept[key] = value
+    kept.move_to_end(key)
+    while len(kept) > most:
+        kept.popitem(last=False)
 
 
 def parse_definitions(tools: Sequence[JsonObject]) -> list[SeenTool]:

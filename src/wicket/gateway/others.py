@@ -86,7 +86,7 @@ class Others:
     ) -> Outbound:
         session_id = self._mcp_sessions.issue(key.id)
         session = self._legacy.open(session_id, service, request.capabilities)
-        able = await self._offers.capabilities(world, key, bearer, Era.LEGACY, session)
+        able = await self._offers.capabilities(world, key, bearer, Era.LEGACY, session or service)
         return answers.initialized(request, version=__version__, session_id=session_id, capabilities=able)
 
     async def _levelled(

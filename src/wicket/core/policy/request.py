@@ -9,10 +9,15 @@ import ipaddress
 import zoneinfo
 from collections.abc import Collection
 from datetime import UTC, datetime, tzinfo
+from functools import lru_cache
+from typing import Final
 
 from wicket.core.model import Call, EntityUid, Json, JsonObject
 from wicket.core.policy.compile import date_number
 from wicket.core.session import Facts
+
+ADDRESSES_MAX: Final = 4_096
+"""Callers' addresses whose canonical spelling is remembered."""
 
 
 def build_request(call: Call, reads: Collection[tuple[str, ...]], facts: Facts, now: datetime) -> JsonObject:
@@ -125,6 +130,12 @@ def _find_fact(path: tuple[str, ...], facts: Facts) -> Json:
 
 
 def _find_address(text: str) -> Json:
+    address = _address(text)
+    return None if address is None else {"__extn": {"fn": "ip", "arg": address}}
+
+
+@lru_cache(maxsize=ADDRESSES_MAX)
+def _address(text: str) -> str | None:
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
@@ -132,4 +143,4 @@ def _find_address(text: str) -> Json:
     if isinstance(address, ipaddress.IPv6Address):
         # Cedar knows neither scopes nor IPv4 embedded in IPv6.
         address = address.ipv4_mapped or ipaddress.IPv6Address(int(address))
-    return {"__extn": {"fn": "ip", "arg": str(address)}}
+    return str(address)
