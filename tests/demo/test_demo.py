@@ -158,7 +158,7 @@ def test_the_summary_for_people_ends_after_the_story_with_once(tmp_path: Path) -
 def test_a_stop_while_it_starts_leaves_nothing_behind(tmp_path: Path) -> None:
     with started("demo", "--port", "0", cwd=tmp_path, settings={"TMPDIR": str(tmp_path)}) as demo:
         assert demo.stderr is not None
-        assert "local server started" in demo.stderr.readline()
+        assert "wicket is up" in demo.stderr.readline()
         os.kill(demo.pid, signal.SIGINT)
         _, err = demo.communicate(timeout=20)
         assert demo.returncode == 0

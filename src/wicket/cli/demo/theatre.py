@@ -122,7 +122,9 @@ def _perform(
     async def perform() -> int:
         ignore_stops()
         server = AnnouncedServer(
-            server_config(settings, grace_s=GRACE_S), lambda: None, stopping=story.terminate
+            server_config(settings, grace_s=GRACE_S),
+            lambda: say(f"wicket is up on {settings.base_url}; now its agent and their calls, for real"),
+            stopping=story.terminate,
         )
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         telling = asyncio.create_task(asyncio.to_thread(story.wait))
