@@ -40,8 +40,12 @@ class Figures:
 Found = Mapping[tuple[Case, str], Sequence[Figures]]
 
 
-def render(found: Found, profile: Sequence[Stage], *, rounds: int, seconds: float) -> str:
+def render(found: Found, profile: Sequence[Stage], *, rounds: int, seconds: float, others_load: float) -> str:
+    """The document; `others_load` is the machine's load average before anything was started."""
     parts = [INTRODUCTION, *_machine(rounds, seconds)]
+    parts.append(
+        f"- load average before it began: {others_load:.1f}; above 0.5, other work took part of the cores and the disk"
+    )
     if found:
         parts += ["\n## Against nginx and against what people write\n", *_rows(found), ROWS_NOTE]
         parts += ["\n## Figures\n", *_figures(found)]
@@ -67,7 +71,7 @@ def _nginx() -> str:
     if program is None:
         return "nginx: not on the path, so its rows are left out (Debian: `apt-get install nginx-light`)"
     said = subprocess.run([program, "-v"], capture_output=True, text=True, check=True).stderr
-    return f"{said.strip().rpartition('/')[2]} is nginx's version, {NGINX_WORKERS} worker process"
+    return f"nginx {said.strip().rpartition('/')[2]}, {NGINX_WORKERS} worker process"
 
 
 def _rows(found: Found) -> Iterator[str]:

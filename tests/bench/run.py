@@ -139,6 +139,7 @@ async def profiled(directory: Path) -> list[Stage]:
 
 async def main(told: Sequence[str]) -> None:
     """With `--profile`, only where the time of a call goes."""
+    others_load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="wicket-bench-") as name:
         directory = Path(name)
         found: dict[tuple[Case, str], list[Figures]] = {}
@@ -150,7 +151,7 @@ async def main(told: Sequence[str]) -> None:
                         figures = await measured(wanted, directory)
                         found.setdefault((wanted.case, wanted.subject.name), []).append(figures)
         profile = await profiled(directory)
-    document = render(found, profile, rounds=ROUNDS, seconds=SECONDS)
+    document = render(found, profile, rounds=ROUNDS, seconds=SECONDS, others_load=others_load)
     sys.stdout.write(document)
     if found:
         DOCUMENT.write_text(document, encoding="utf-8")

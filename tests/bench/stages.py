@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
 
 import uvicorn
 import uvloop
@@ -164,9 +165,9 @@ async def measure(directory: Path) -> list[Stage]:
         gateway, door = wicket.parts.proxy._handler, wicket.parts.proxy._door
         assert isinstance(gateway, Gateway)
         async with serving(wicket.parts.proxy) as port:
-            whole = await under_load(port, key, directory)
+            whole = median([await under_load(port, key, directory) for _ in range(3)])
         async with serving(McpEndpoint(Ready(), door)) as port:
-            server = await under_load(port, key, directory)
+            server = median([await under_load(port, key, directory) for _ in range(3)])
         inbounds = [inbound_of(key, number) for number in range(AT_ONCE)]
         await batch(gateway, inbounds, Spent())
         spent = Spent()
