@@ -5,6 +5,9 @@ import gzip
 from tests.upstreams.recording import Behaviour, Out, Seen
 from wicket.core.model import Json, JsonObject
 
+DRIP_EVERY_S = 0.05
+"""Between two bytes of an upstream that drips: less than any patience in the tests."""
+
 
 def result_of(request_id: Json, text: str = "done") -> JsonObject:
     return {"jsonrpc": "2.0", "id": request_id, "result": {"content": [{"type": "text", "text": text}]}}
@@ -91,6 +94,58 @@ async def endless_header(seen: Seen, out: Out) -> None:
 async def not_http(seen: Seen, out: Out) -> None:
     await out.raw(b"220 mail.example.com ESMTP\r\n")
     out.hang_up()
+
+
+async def drip_head(seen: Seen, out: Out) -> None:
+    """A header that goes on, byte by byte, and no end of it."""
+    await out.raw(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+    await _drip(out, b"x")
+
+
+async def drip_body(seen: Seen, out: Out) -> None:
+    await out.head(200, {"Content-Type": "application/json", "Content-Length": "1000000000"})
+    await _drip(out, b" ")
+
+
+async def drip_stream(seen: Seen, out: Out) -> None:
+    await out.stream()
+    await out.event({"jsonrpc": "2.0", "method": "notifications/message", "params": {"data": "working"}})
+    await _drip(out, b"1\r\n:\r\n")
+
+
+async def _drip(out: Out, piece: bytes) -> None:
+    while not await out.is_left(within_s=DRIP_EVERY_S):
+        await out.raw(piece)
+
+
+async def endless_body(seen: Seen, out: Out) -> None:
+    await out.head(200, {"Content-Type": "application/json", "Transfer-Encoding": "chunked"})
+    while True:
+        await out.chunk(b" " * 65_536)
+
+
+async def hundred_megabytes(seen: Seen, out: Out) -> None:
+    await out.head(200, {"Content-Type": "application/json", "Content-Length": "100000000"})
+    for _ in range(1_000):
+        await out.raw(b" " * 100_000)
+
+
+async def two_answers(seen: Seen, out: Out) -> None:
+    """The second contradicts the first."""
+    await out.stream()
+    await out.event(result_of(seen.id, "first"))
+    await out.event(result_of(seen.id, "second"))
+    await out.finish()
+
+
+async def answers_unasked(seen: Seen, out: Out) -> None:
+    """A second HTTP answer behind the first: whoever asked next on this connection would get it."""
+    await out.json(result_of(seen.id, "first"))
+    await out.json(result_of(seen.id, "second"))
+
+
+async def session_gone(seen: Seen, out: Out) -> None:
+    await out.json({"jsonrpc": "2.0", "id": None, "error": {"code": -32001, "message": "?"}}, status=404)
 
 
 async def unauthorized(seen: Seen, out: Out) -> None:

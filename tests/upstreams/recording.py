@@ -126,6 +126,15 @@ class Out:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.close()
 
+    async def is_left(self, *, within_s: float) -> bool:
+        """Whether the other side closes the connection within so many seconds."""
+        try:
+            async with asyncio.timeout(within_s):
+                await self.until_left()
+        except TimeoutError:
+            return False
+        return True
+
     async def until_left(self) -> None:
         """Wait until the other side closes the connection."""
         try:
