@@ -3,12 +3,13 @@
 import asyncio
 import socket
 import struct
+from collections.abc import Callable
 from typing import Self
 from urllib.parse import urlsplit
 
 
 class CuttingRelay:
-    """Passes everything on until it is armed; the cut is a reset on both sides, and disarms it."""
+    """Passes everything on until it is armed; the cut is made on both sides, and disarms it."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -19,6 +20,7 @@ class CuttingRelay:
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
         self._left: dict[str, int | None] = {"up": None, "down": None}
+        self._close: Callable[[asyncio.StreamWriter], None] = _reset
         self.passed = {"up": 0, "down": 0}
         self.cuts = 0
 
@@ -27,9 +29,10 @@ class CuttingRelay:
         assert self._server is not None
         return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}{self._path}"
 
-    def arm(self, *, up: int | None = None, down: int | None = None) -> None:
-        """Cut once so many bytes have gone up or down from now on."""
+    def arm(self, *, up: int | None = None, down: int | None = None, gently: bool = False) -> None:
+        """Cut once so many bytes have gone up or down from now on: with a reset, or `gently` in good order."""
         self._left = {"up": up, "down": down}
+        self._close = asyncio.StreamWriter.close if gently else _reset
         self.passed = {"up": 0, "down": 0}
 
     async def __aenter__(self) -> Self:
@@ -66,7 +69,7 @@ class CuttingRelay:
             await asyncio.gather(*ways, return_exceptions=True)
             self._writers -= {writer, far_writer}
             for end in (writer, far_writer):
-                _reset(end)
+                self._close(end)
 
     async def _pump(self, way: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
