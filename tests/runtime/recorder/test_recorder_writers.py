@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.databases import Location
+from tests.evidence import SEED, asked, note
 from tests.runtime.recorder.support import (
     AGENT,
     allow,
@@ -27,9 +28,10 @@ from wicket.store.audit.ledger import SWEEP_ROWS_MAX
 from wicket.store.audit.verify import verify
 from wicket.store.db import Database
 
-KILLS = int(os.environ.get("WICKET_TEST_KILLS", "25"))
-KILLS_IN_TEST_ALL = max(KILLS, 500)
-TOGGLES = int(os.environ.get("WICKET_TEST_TOGGLES", "25"))
+KILLS = 25
+KILLS_IN_TEST_ALL = asked("WICKET_TEST_KILLS", 500)
+TOGGLES = 25
+SWEPT_S = 60
 REPOSITORY = Path(__file__).parents[3]
 
 OPEN = sa.text(
@@ -58,16 +60,30 @@ async def run_module(name: str, location: Location, *arguments: str) -> bytes:
 
 
 async def check_kills(location: Location, database: Database, kills: int) -> None:
-    acknowledged = json.loads(await run_module("victims", location, str(kills), "7"))
+    acknowledged = json.loads(await run_module("victims", location, str(kills), str(asked(SEED, 7))))
     survivor = recorder_at(location, database)
     await survivor.start()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(SWEPT_S):
         while len(await rows(database, LIVING)) > 1:
             pass
     await survivor.stop()
     entries = {row["id"] for row in await rows(database, sa.text("SELECT id FROM audit"))}
     interrupted = [row["entry_id"] for row in await rows(database, INTERRUPTED)]
     report = await database.read(verify)
+    note(
+        "recorder-kills-sqlite" if location.url is None else "recorder-kills-postgresql",
+        kills,
+        wrong={
+            "acknowledged and lost": len(set(acknowledged) - entries),
+            "entries left open, or ended twice": len(set(entries) ^ set(interrupted))
+            + len(interrupted)
+            - len(set(interrupted)),
+            "flaws in the log": int(not report.ok),
+        },
+        acknowledged=len(acknowledged),
+        entries=len(entries),
+        chains=report.writers,
+    )
     assert len(acknowledged) >= kills
     assert set(acknowledged) <= entries
     assert sorted(interrupted) == sorted(entries)
