@@ -1,12 +1,12 @@
 """Changes bind at once: whoever calls after the answer is decided under what was set, on every process."""
 
-import os
 from dataclasses import dataclass
 from functools import partial
 
 import pytest
 
 from tests.databases import Location
+from tests.evidence import asked, note
 from tests.journeys.crowd import CallStory, Crowd
 from tests.journeys.log import Logged, read_log
 from tests.journeys.servers import WHOLE, outside, several
@@ -15,7 +15,7 @@ from tests.reachable import AgentUnderTest
 from tests.upstreams.recording import RecordingUpstream
 from wicket.core.model import AgentStatus
 
-TOGGLES = int(os.environ.get("WICKET_TEST_TOGGLES", "50"))
+TOGGLES = asked("WICKET_TEST_TOGGLES", 50)
 CARELESS = "tests.journeys.careless:create"
 
 
@@ -72,6 +72,19 @@ async def toggled_under_load(
     )
 
 
+def note_changes(found: Findings, part: str) -> None:
+    note(
+        part,
+        found.windows,
+        wrong={
+            "calls decided under old rules": len(found.wrong),
+            "entries under other rules than they name": len(found.wrong_entries),
+        },
+        calls=found.calls,
+        calls_not_recorded_in_time=found.failed,
+    )
+
+
 def assert_bound(found: Findings, *, toggles: int, workers: int) -> None:
     assert found.wrong == []
     assert found.wrong_entries == []
@@ -81,6 +94,7 @@ def assert_bound(found: Findings, *, toggles: int, workers: int) -> None:
     assert found.writers == workers
 
 
+@pytest.mark.promise("P6")
 @pytest.mark.parametrize("database_kind", ["sqlite"])
 async def test_a_toggle_and_a_disabling_bind_every_call_that_starts_after_the_answer(
     location: Location,
@@ -89,15 +103,22 @@ async def test_a_toggle_and_a_disabling_bind_every_call_that_starts_after_the_an
     assert_bound(found, toggles=8, workers=1)
 
 
+@pytest.mark.promise("P6")
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("database_kind", "workers"),
-    [("sqlite", 1), ("sqlite", 4), pytest.param("postgresql", 4, marks=pytest.mark.postgres)],
+    [
+        ("sqlite", 1),
+        ("sqlite", 4),
+        pytest.param("postgresql", 1, marks=pytest.mark.postgres),
+        pytest.param("postgresql", 4, marks=pytest.mark.postgres),
+    ],
 )
 async def test_however_often_the_rules_change_no_process_decides_under_old_ones(
-    location: Location, workers: int
+    location: Location, database_kind: str, workers: int
 ) -> None:
     found = await toggled_under_load(location, workers=workers, toggles=TOGGLES)
+    note_changes(found, f"changes-{database_kind}-{workers}")
     assert_bound(found, toggles=TOGGLES, workers=workers)
 
 

@@ -1,13 +1,13 @@
 """No decision is lost: the whole server is killed under load, at random points, and what it did is on record."""
 
 import asyncio
-import os
 import random
 from dataclasses import dataclass, field
 
 import pytest
 
 from tests.databases import Location
+from tests.evidence import SEED, asked, note
 from tests.journeys.crowd import TOOLS, CallStory, Crowd
 from tests.journeys.log import open_entries, read_log
 from tests.journeys.servers import SLOW_ON_POSTGRES, Server, outside, several, through
@@ -16,8 +16,7 @@ from tests.upstreams.recording import RecordingUpstream
 from wicket.core.model import Tier
 from wicket.store.audit.verify import verify
 
-KILLS = int(os.environ.get("WICKET_TEST_SERVER_KILLS", "20"))
-SEED = int(os.environ.get("WICKET_TEST_SEED", "11"))
+KILLS = "WICKET_TEST_SERVER_KILLS"
 SWEPT_S = 30
 
 
@@ -30,9 +29,20 @@ class Losses:
     forgotten: set[str] = field(default_factory=set)
     """Denials whose caller was given an id that is not on record."""
     wrong_outcome: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    flaws: int = 0
+    """Of the log."""
+    kills: int = 0
     arrived: int = 0
     denied: int = 0
     interrupted: int = 0
+
+    def count(self) -> dict[str, int]:
+        return {
+            "calls upstream without an ALLOW on record": len(self.unrecorded),
+            "denials told and not on record": len(self.forgotten),
+            "calls in flight that did not end as interrupted": len(self.wrong_outcome),
+            "flaws in the log": self.flaws,
+        }
 
 
 async def kill_at_a_random_point(server: Server, crowd: Crowd, chance: random.Random) -> None:
@@ -50,8 +60,9 @@ async def until_swept(wicket: Reachable) -> None:
             await asyncio.sleep(0)
 
 
-async def count_losses(wicket: Reachable, crowd: Crowd) -> Losses:
+async def count_losses(wicket: Reachable, crowd: Crowd, kills: int) -> Losses:
     entries = await read_log(wicket.database)
+    report = await wicket.database.read(verify)
     allowed = {entry.number: entry for entry in entries if entry.allowed}
     denied = {entry.id for entry in entries if not entry.allowed}
     stories = crowd.stories.values()
@@ -65,14 +76,17 @@ async def count_losses(wicket: Reachable, crowd: Crowd) -> Losses:
             for number in hanging & allowed.keys()
             if allowed[number].outcomes != ("interrupted",)
         },
+        flaws=int(not report.ok),
+        kills=kills,
         arrived=len(crowd.arrived),
         denied=len(told),
         interrupted=sum(entry.outcomes == ("interrupted",) for entry in entries),
     )
 
 
-async def check_kills(location: Location, *, kills: int, workers: int) -> None:
-    chance = random.Random(SEED)
+async def killed_under_load(location: Location, *, kills: int, workers: int) -> Losses:
+    """Until something was lost, or so often."""
+    chance = random.Random(asked(SEED, 11))
     async with RecordingUpstream(tools=TOOLS) as upstream, Server(location, workers=workers) as server:
         crowd = Crowd(upstream)
         async with outside(location, "", keep_alive=workers == 1) as people:
@@ -83,40 +97,62 @@ async def check_kills(location: Location, *, kills: int, workers: int) -> None:
             await agent.policy(service="fake", tools=["echo"])
             key = await agent.key()
             losses = Losses()
-            for _ in range(kills):
+            while losses.kills < kills and not any(losses.count().values()):
                 async with crowd.calling([through(people, server)], key, echo=8, drop=4, hang=4):
                     await kill_at_a_random_point(server, crowd, chance)
                 await server.start()
                 await until_swept(people)
-                losses = await count_losses(people, crowd)
-                report = await people.database.read(verify)
-                assert not losses.unrecorded
-                assert not losses.forgotten
-                assert not losses.wrong_outcome
-                assert report.ok, report
+                losses = await count_losses(people, crowd, losses.kills + 1)
             await server.stop()
+    return losses
+
+
+async def check_kills(location: Location, part: str, *, kills: int, workers: int = 1) -> None:
+    losses = await killed_under_load(location, kills=kills, workers=workers)
+    note(
+        f"server-kills-{part}",
+        losses.kills,
+        wrong=losses.count(),
+        arrived=losses.arrived,
+        denied=losses.denied,
+        interrupted=losses.interrupted,
+    )
+    assert not losses.unrecorded
+    assert not losses.forgotten
+    assert not losses.wrong_outcome
+    assert not losses.flaws
+    assert losses.kills == kills
     assert losses.arrived >= kills
     assert losses.interrupted >= kills
     assert losses.denied > 0
 
 
+@pytest.mark.promise("P3")
 @pytest.mark.parametrize("database_kind", ["sqlite"])
 async def test_a_killed_server_has_lost_no_decision(location: Location) -> None:
-    await check_kills(location, kills=1, workers=1)
+    await check_kills(location, "quick", kills=1)
 
 
+@pytest.mark.promise("P3")
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("database_kind", "share"), [("sqlite", 1), pytest.param("postgresql", 2, marks=pytest.mark.postgres)]
-)
-async def test_however_often_the_server_is_killed_no_decision_is_lost(location: Location, share: int) -> None:
-    await check_kills(location, kills=max(KILLS // share, 1), workers=1)
+@pytest.mark.parametrize("database_kind", ["sqlite"])
+async def test_however_often_the_server_is_killed_no_decision_is_lost(location: Location) -> None:
+    await check_kills(location, "sqlite", kills=asked(KILLS, 20))
 
 
+@pytest.mark.promise("P3")
+@pytest.mark.slow
+@pytest.mark.postgres
+@pytest.mark.parametrize("database_kind", ["postgresql"])
+async def test_however_often_the_server_is_killed_postgresql_has_it_all(location: Location) -> None:
+    await check_kills(location, "postgresql", kills=asked(KILLS, 10))
+
+
+@pytest.mark.promise("P3")
 @pytest.mark.slow
 @pytest.mark.parametrize("database_kind", ["sqlite"])
 async def test_killed_workers_have_lost_no_decision(location: Location) -> None:
-    await check_kills(location, kills=max(KILLS // 5, 1), workers=2)
+    await check_kills(location, "workers", kills=asked(KILLS, 4), workers=2)
 
 
 async def hanging_calls(crowd: Crowd, door: Reachable, key: str, count: int) -> list[asyncio.Task[CallStory]]:
