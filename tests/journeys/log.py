@@ -41,10 +41,9 @@ async def read_heads(database: Database) -> dict[int, int]:
 
 
 def _heads(tx: sa.Connection) -> dict[int, int]:
-    last = sa.select(tables.audit.c.writer, sa.func.max(tables.audit.c.seq).label("seq")).group_by(
-        tables.audit.c.writer
-    )
-    return {row.writer: row.seq for row in tx.execute(last)}
+    audit, writers = tables.audit.c, tables.writers.c
+    last = sa.select(sa.func.max(audit.seq)).where(audit.writer == writers.id).scalar_subquery()
+    return {row.id: row.seq or 0 for row in tx.execute(sa.select(writers.id, last.label("seq")))}
 
 
 def _entries(tx: sa.Connection) -> list[Logged]:

@@ -89,8 +89,7 @@ def assert_bound(found: Findings, *, toggles: int, workers: int) -> None:
     assert found.wrong == []
     assert found.wrong_entries == []
     assert found.windows == 4 * toggles
-    assert found.calls >= 10 * found.windows
-    assert found.failed < found.calls // 10
+    assert found.calls - found.failed >= 5 * found.windows
     assert found.writers == workers
 
 

@@ -6,6 +6,7 @@ allowed window must not have been refused before it closes. What spans two windo
 says under which revision each call was decided.
 """
 
+from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -71,8 +72,11 @@ def ended_since(crowd: Crowd, opened: int) -> Callable[[], bool]:
 
 def wrong_by_arrival(crowd: Crowd, windows: Sequence[Window]) -> list[tuple[Window, CallStory]]:
     """Calls that arrived though forbidden, or were refused though allowed."""
+    opened = [window.opened for window in windows]
+    # Windows follow one another: the last that had opened is the only one that a call can have started in.
+    behind = [(bisect_left(opened, story.started), story) for story in crowd.stories.values()]
     return [
-        (window, story) for window in windows for story in crowd.stories.values() if window.is_wrong(story)
+        (windows[place - 1], story) for place, story in behind if place and windows[place - 1].is_wrong(story)
     ]
 
 
@@ -80,14 +84,20 @@ def wrong_by_the_log(
     entries: Sequence[Logged], windows: Sequence[Window], allowed_at: Mapping[int, bool]
 ) -> list[Logged]:
     """Entries that say otherwise than the rules that they name, or follow a change and name rules from before it."""
+    # A chain only grows, so the windows in whose time an entry was not yet written are the first so many.
+    heads = {
+        writer: [window.heads.get(writer, 0) for window in windows]
+        for writer in {entry.writer for entry in entries}
+    }
     return [
         entry
         for entry in entries
         if entry.allowed is not allowed_at.get(entry.revision)
-        or entry.revision < newest_before(entry, windows)
+        or entry.revision < newest_before(entry, windows, heads[entry.writer])
     ]
 
 
-def newest_before(entry: Logged, windows: Sequence[Window]) -> int:
-    """The last revision that was in force for certain when the entry was written."""
-    return max((w.revision for w in windows if entry.seq > w.heads.get(entry.writer, 0)), default=0)
+def newest_before(entry: Logged, windows: Sequence[Window], heads: Sequence[int]) -> int:
+    """The last revision that was in force for certain when the entry was written; `heads` are its chain's."""
+    count = bisect_left(heads, entry.seq)
+    return windows[count - 1].revision if count else 0
