@@ -14,6 +14,7 @@ from wicket.core.jsonrpc import (
     parse_response,
     render_error,
     render_json,
+    render_json_text,
     render_notification,
     render_request,
     render_result,
@@ -89,10 +90,20 @@ def test_what_is_rendered_holds_no_line_break_that_would_end_a_stream_event(valu
     assert not set(render_json(value)) & {10, 13}
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), "\ud800"])
-def test_what_json_cannot_say_is_an_error(value: Any) -> None:
-    with pytest.raises(ValueError, match=r"JSON compliant|surrogates not allowed"):
-        render_json(value)
+def test_a_lone_surrogate_is_an_error_on_the_wire_and_escaped_in_text() -> None:
+    with pytest.raises(ValueError, match="surrogates not allowed"):
+        render_json(["\ud800"])
+    assert render_json_text(["\ud800", "\u00fc"]) == '["\\ud800","\\u00fc"]'
+
+
+@given(VALUES)
+def test_text_and_bytes_say_the_same(value: Any) -> None:
+    assert render_json_text(value).encode() == render_json(value)
+
+
+def test_integers_of_any_size_keep_their_value() -> None:
+    big = {"a": 2**64, "b": -(10**200), "c": 2**63}
+    assert json.loads(render_json(big)) == json.loads(render_json_text(big)) == big
 
 
 def test_an_upstream_may_answer_without_id_when_it_could_not_read_the_request() -> None:

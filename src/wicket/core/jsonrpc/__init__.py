@@ -38,6 +38,7 @@ from wicket.core.jsonrpc.message import (
 from wicket.core.jsonrpc.render import (
     render_error,
     render_json,
+    render_json_text,
     render_notification,
     render_request,
     render_result,
@@ -77,6 +78,7 @@ __all__ = [
     "parse_upstream_json",
     "render_error",
     "render_json",
+    "render_json_text",
     "render_notification",
     "render_request",
     "render_result",

@@ -3,17 +3,29 @@
 from json import JSONEncoder
 from typing import Final
 
+import orjson
+
 from wicket.core.model import Json, JsonObject
 
-# Values come from our own parser or are built here, so they hold no cycles.
-_ENCODER: Final = JSONEncoder(
-    ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")
-)
+# Values come from our own parser or are built here, so they hold no cycles and no NaN.
+_ENCODER: Final = JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":"))
+_ASCII_ENCODER: Final = JSONEncoder(check_circular=False, separators=(",", ":"))
 
 
 def render_json(value: Json) -> bytes:
-    """Compact JSON. Raises ValueError for what JSON cannot say: NaN, infinities, lone surrogates."""
-    return _ENCODER.encode(value).encode()
+    """Compact JSON. Raises ValueError for lone surrogates, which UTF-8 cannot say."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # an upstream's integer of more than 64 bits, or a lone surrogate
+        return _ENCODER.encode(value).encode()
+
+
+def render_json_text(value: Json) -> str:
+    """Compact JSON as text that every database can hold: what UTF-8 cannot say is escaped."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        return _ASCII_ENCODER.encode(value)
 
 
 def render_result(id: str | int, result: JsonObject) -> bytes:  # noqa: A002 - the protocol's own word
