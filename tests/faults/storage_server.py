@@ -1,23 +1,36 @@
-"""`wicket serve` as people run it, on a disk or a database that is made to fail under it."""
+"""`wicket serve` on a disk or a database that is made to fail under it, callers who go on, and what must hold.
+
+async with scene(location, disk.environment) as scene:
+    disk.fail(Kind.WRITE, errno.ENOSPC)
+    await scene.call()
+    disk.work()
+    await scene.until_it_works()
+    await scene.check()
+"""
 
 import asyncio
+import json
 import re
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import sqlalchemy as sa
+
 from tests.databases import Location
 from tests.journeys.crowd import TOOLS, CallStory, Crowd
-from tests.journeys.log import Logged, read_log
+from tests.journeys.log import read_log
 from tests.journeys.servers import Server, outside, through
 from tests.reachable import AgentUnderTest, Reachable
 from tests.upstreams.recording import RecordingUpstream
 from wicket.core.model import Tier
 from wicket.store import tables
+from wicket.store.audit.entry import EventKind
 from wicket.store.audit.verify import verify
+from wicket.store.db import Database
 
-SETTLED_S = 60
-GAP = "gap"
+WORKS_AGAIN_S = 30
+SETTLED_S = 30
 
 
 class Serve(Server):
@@ -28,3 +41,123 @@ class Serve(Server):
 
     def _command(self) -> Sequence[str]:
         return ("-m", "wicket.cli", "serve", "--port", "0")
+
+
+@dataclass
+class Scene:
+    """One server, one agent that may `echo` and not `drop`, and every call that was ever made."""
+
+    server: Serve
+    wicket: Reachable
+    crowd: Crowd
+    agent: AgentUnderTest
+    key: str
+
+    @property
+    def door(self) -> Reachable:
+        return through(self.wicket, self.server)
+
+    async def call(self, tool: str = "echo") -> CallStory:
+        story = await self.crowd.call(self.door, self.key, tool)
+        assert story.answer is not None, "the server has gone"
+        assert story.allowed or story.refused or story.failed
+        return story
+
+    async def until_it_works(self) -> None:
+        """Until a call is decided and recorded again, by the same process."""
+        async with asyncio.timeout(WORKS_AGAIN_S):
+            while (await self.call()).failed:
+                await asyncio.sleep(0)
+
+    async def until_settled(self) -> None:
+        """Nobody calls: until every allowed call has its last outcome, and every refused one is counted."""
+        async with asyncio.timeout(SETTLED_S):
+            while not await self._is_settled():
+                await asyncio.sleep(0)
+
+    async def _is_settled(self) -> bool:
+        entries = {entry.number: entry for entry in await read_log(self.wicket.database)}
+        missed = [story for story in self.failed if story.number not in entries]
+        counted = await self.wicket.database.read(_counted_in_gaps)
+        assert counted <= len(missed), "the gaps count calls that were not refused"
+        return counted == len(missed) and all(
+            entry.outcomes and entry.outcomes[-1] == wanted_outcome(self.crowd.stories[number])
+            for number, entry in entries.items()
+            if entry.allowed
+        )
+
+    @property
+    def failed(self) -> list[CallStory]:
+        return [story for story in self.crowd.stories.values() if story.failed]
+
+    async def check(self) -> None:
+        """Nothing lost, nothing forwarded without a row, nothing counted twice, every chain whole."""
+        await self.until_settled()
+        entries = await read_log(self.wicket.database)
+        of_number = {entry.number: entry for entry in entries}
+        assert len(of_number) == len(entries), "a call is on record twice"
+        allowed = {entry.number for entry in entries if entry.allowed}
+        denied = {entry.id for entry in entries if not entry.allowed}
+        assert self.crowd.arrived <= allowed, "forwarded without a row"
+        for story in self.crowd.stories.values():
+            if story.answer is not None:
+                check_story(story, allowed, denied)
+        report = await self.wicket.database.read(verify)
+        assert report.ok, report
+
+
+def wanted_outcome(story: CallStory) -> str:
+    """How an allowed call has ended. What was left open by a writer that failed is `interrupted` until then."""
+    if story.failed:
+        return "refused"
+    return "ok" if story.allowed else "cancelled"
+
+
+def check_story(story: CallStory, allowed: Collection[int], denied: Collection[str]) -> None:
+    """What a caller was told is what the log says; equal refusals of one second share an entry."""
+    if story.failed:
+        assert story.answer is not None
+        assert (story.answer.status, story.data["retryable"]) == (503, True)
+        assert story.arrived is None
+    elif story.allowed:
+        assert story.number in allowed, story
+    else:
+        assert story.arrived is None
+        assert story.data["decisionId"] in denied, story
+
+
+def _counted_in_gaps(tx: sa.Connection) -> int:
+    bodies = sa.select(tables.events.c.body).where(tables.events.c.kind == EventKind.GAP)
+    return sum(int(json.loads(body)["count"]) for body in tx.execute(bodies).scalars())
+
+
+async def count_events(database: Database, kind: str) -> int:
+    """How many events of a kind the log has."""
+
+    def count(tx: sa.Connection) -> int:
+        found = sa.select(sa.func.count()).where(tables.events.c.kind == kind)
+        return int(tx.execute(found).scalar_one())
+
+    return await database.read(count)
+
+
+@asynccontextmanager
+async def staged(location: Location, settings: Mapping[str, str] | None = None) -> AsyncIterator[Scene]:
+    """Everything in place, and one call of each kind made; stopped in order in the end."""
+    async with (
+        RecordingUpstream(tools=TOOLS) as upstream,
+        outside(location, "") as people,
+        Serve(location, settings=settings) as server,
+    ):
+        crowd = Crowd(upstream)
+        agent = await people.agent(
+            services={"fake": upstream.url}, tiers={"echo": Tier.READ, "drop": Tier.WRITE}
+        )
+        await agent.policy(service="fake", tools=["echo"])
+        await server.start()
+        scene = Scene(server, people, crowd, agent, await agent.key())
+        await scene.until_it_works()
+        await scene.call("drop")
+        await scene.until_settled()
+        yield scene
+        await server.stop()

@@ -34,12 +34,13 @@ WHOLE = "wicket.app:create"
 START_S = 60
 STOP_S = 20
 LINES_KEPT = 40
-_ADDRESS = re.compile(r"running on (http://[\d.]+:\d+)")
-_STARTED = "Application startup complete"
 
 
 class Server:
     """One server on a free port: a process, or one with workers below it."""
+
+    ADDRESS = re.compile(r"running on (http://[\d.]+:\d+)")
+    STARTED = "Application startup complete"
 
     def __init__(
         self,
@@ -69,8 +70,7 @@ class Server:
         """Until every worker serves."""
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-m", "uvicorn", "--factory", self._factory, "--host", "127.0.0.1", "--port", "0"),
-            *("--workers", str(self._workers), "--no-access-log", "--timeout-graceful-shutdown", "5"),
+            *self._command(),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             stdin=asyncio.subprocess.DEVNULL,
@@ -85,6 +85,13 @@ class Server:
             await asyncio.wait({waiting, self._reading}, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
         assert serving.is_set(), "\n".join(self._lines)
+
+    def _command(self) -> Sequence[str]:
+        """What Python is to run; it says `ADDRESS` once, and `STARTED` for each worker."""
+        return (
+            *("-m", "uvicorn", "--factory", self._factory, "--host", "127.0.0.1", "--port", "0"),
+            *("--workers", str(self._workers), "--no-access-log", "--timeout-graceful-shutdown", "5"),
+        )
 
     async def kill(self) -> None:
         """The power cord: no process of the server runs another instruction."""
@@ -117,8 +124,8 @@ class Server:
         async for raw in process.stdout:
             line = raw.decode("utf-8", "replace").rstrip()
             self._lines.append(line)
-            started += _STARTED in line
-            if (found := _ADDRESS.search(line)) is not None:
+            started += self.STARTED in line
+            if (found := self.ADDRESS.search(line)) is not None:
                 self.url = found[1]
             if self.url and started == self._workers:
                 serving.set()

@@ -175,7 +175,9 @@ async def delete_agent(agent_id: AgentId, caller: Caller, parts: Parts) -> None:
 
 async def put_status(agent_id: AgentId, body: StatusIn, caller: Caller, parts: Parts) -> AgentOut:
     """The kill switch: while `disabled`, every call of the agent is refused; keys stay as they are."""
-    agent = await parts.db.change(
+    is_stop = body.status is AgentStatus.DISABLED
+    change = parts.db.change_urgently if is_stop else parts.db.change
+    agent = await change(
         rights.as_owner,
         agents.set_status,
         agent_id=agent_id,

@@ -12,6 +12,7 @@ from wicket.core.model import AgentStatus, JsonObject
 from wicket.core.policy.document import render_policy
 from wicket.store import accounts, agents, members, policies
 from wicket.store.page import PAGE_MAX
+from wicket.store.reserve import Reserve
 
 EFFECTS: Final = {
     AgentStatus.ACTIVE: "its calls are decided again",
@@ -103,9 +104,11 @@ def set_status(
     name: str, status: AgentStatus, *, reason: str | None, data_dir: Path | None, as_json: bool
 ) -> None:
     """Switch an agent off or on; committed when this returns."""
+    is_stop = status is AgentStatus.DISABLED
 
     async def change(host: Host, owned: Owned) -> Owned:
-        agent = await host.database.change(
+        set_now = host.database.change_urgently if is_stop else host.database.change
+        agent = await set_now(
             agents.set_status,
             agent_id=owned.agent.id,
             status=status,
@@ -114,9 +117,11 @@ def set_status(
             now=now(),
             agents=[owned.agent.id],
         )
+        if is_stop and host.settings.database_url is None:
+            say_when_used_up(Reserve(host.settings.sqlite_path))
         return Owned(agent, owned.owner)
 
-    owned = _on_agent(name, change, data_dir=data_dir)
+    owned = _on_agent(name, change, data_dir=data_dir, urgent=is_stop)
     if as_json:
         print_json(_render(owned))
     else:
@@ -124,11 +129,22 @@ def set_status(
     say(f"agent `{owned.agent.name}` is {status}: {EFFECTS[status]}")
 
 
-def _on_agent(name: str, work: Callable[[Host, Owned], Awaitable[R]], *, data_dir: Path | None) -> R:
+def say_when_used_up(reserve: Reserve) -> None:
+    """Tell whoever stopped an agent on a full disk that this works once."""
+    if not reserve.is_whole:
+        say(
+            "the disk is full or nearly so, and the reserve for stopping agents is used up: make room,"
+            " and the next change makes it again"
+        )
+
+
+def _on_agent(
+    name: str, work: Callable[[Host, Owned], Awaitable[R]], *, data_dir: Path | None, urgent: bool = False
+) -> R:
     async def found(host: Host) -> R:
         return await work(host, await get_agent(host, name))
 
-    return on_host(found, data_dir=data_dir)
+    return on_host(found, data_dir=data_dir, urgent=urgent)
 
 
 async def _with_owner(host: Host, agent: agents.StoredAgent) -> Owned:

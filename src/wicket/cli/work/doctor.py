@@ -22,6 +22,7 @@ from wicket.store.audit.verify import verify
 from wicket.store.db import check_sqlite
 from wicket.store.health import Health
 from wicket.store.health import examine as examine_database
+from wicket.store.reserve import Reserve
 
 OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 EARLIEST: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -138,6 +139,8 @@ async def look_at_database(settings: Settings) -> AsyncIterator[Finding]:
             yield Finding("database", is_ok=True, what=f"{health.kind} {health.version}, schema is current")
             yield _look_at_durability(health)
             yield _look_at_sharing(settings)
+            if settings.database_url is None:
+                yield look_at_reserve(Reserve(settings.sqlite_path))
             yield look_at_clock(health, now())
             yield await _look_at_log(host, health)
     except WicketError as error:
@@ -158,6 +161,14 @@ def _look_at_sharing(settings: Settings) -> Finding:
         except Invalid as error:
             return Finding("workers", is_ok=False, what=error.sentence)
     return Finding("workers", is_ok=True, what=count)
+
+
+def look_at_reserve(reserve: Reserve) -> Finding:
+    """What the kill switch needs on a full disk."""
+    if reserve.is_whole:
+        return Finding("reserve", is_ok=True, what="1 MiB is kept free for stopping agents on a full disk")
+    advice = "make room, then start `wicket serve`, or change anything, which makes it"
+    return Finding("reserve", is_ok=False, what=f"nothing is kept free for stopping agents: {advice}")
 
 
 def look_at_clock(health: Health, here: datetime) -> Finding:

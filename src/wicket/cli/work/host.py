@@ -23,21 +23,25 @@ class Host:
     database: Database
 
 
-def on_host(work: Callable[[Host], Awaitable[R]], *, data_dir: Path | None, make: bool = False) -> R:
+def on_host(
+    work: Callable[[Host], Awaitable[R]], *, data_dir: Path | None, make: bool = False, urgent: bool = False
+) -> R:
     """Do something with the open database; with `make`, it is created or migrated first.
+
+    `urgent` is what may give up the reserve of a full disk.
 
     Raises NotFound where there is no database, Conflict when its schema is not this version's.
     """
 
     async def opened() -> R:
-        async with open_host(load_settings(data_dir=data_dir), make=make) as host:
+        async with open_host(load_settings(data_dir=data_dir), make=make, urgent=urgent) as host:
             return await work(host)
 
     return asyncio.run(opened())
 
 
 @asynccontextmanager
-async def open_host(settings: Settings, *, make: bool = False) -> AsyncIterator[Host]:
+async def open_host(settings: Settings, *, make: bool = False, urgent: bool = False) -> AsyncIterator[Host]:
     """The database of these settings; only with `make` is anything created."""
     if make:
         make_data_dir(settings)
@@ -45,7 +49,7 @@ async def open_host(settings: Settings, *, make: bool = False) -> AsyncIterator[
         raise NotFound(
             f"there is no database in `{settings.data_dir}`: start `wicket serve`, or name another with --data-dir"
         )
-    database = await open_database(sqlite_path=settings.sqlite_path, url=settings.database_url)
+    database = await open_database(sqlite_path=settings.sqlite_path, url=settings.database_url, urgent=urgent)
     try:
         if make:
             await upgrade(database)

@@ -27,9 +27,14 @@ from wicket.store.db.schema import is_current, upgrade
 from wicket.store.db.sqlite import SqliteDatabase, check_sqlite
 
 
-async def open_database(*, sqlite_path: Path, url: str | None = None) -> Database:
-    """Open the PostgreSQL database at `url`, or else the SQLite file; `upgrade` it before use."""
-    return await (SqliteDatabase.open(sqlite_path) if url is None else PostgresDatabase.open(url))
+async def open_database(*, sqlite_path: Path, url: str | None = None, urgent: bool = False) -> Database:
+    """Open the PostgreSQL database at `url`, or else the SQLite file; `upgrade` it before use.
+
+    With `urgent`, for a change that is, opening may give up the reserve of a full disk.
+    """
+    return await (
+        SqliteDatabase.open(sqlite_path, urgent=urgent) if url is None else PostgresDatabase.open(url)
+    )
 
 
 __all__ = [

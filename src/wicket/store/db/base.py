@@ -57,6 +57,14 @@ class Database(Protocol):
         Whatever `fn` raises undoes everything. Validate before: SQLite's turn to write must stay under 20 ms.
         """
 
+    async def change_urgently(
+        self, fn: Callable[..., R], /, *args: object, agents: ChangedAgents, **kwargs: object
+    ) -> R:
+        """As `change`, for what stops somebody: where the disk is full, the reserve is given up for it.
+
+        `fn` may be run twice.
+        """
+
     async def revision(self, agent_id: str) -> int | None:
         """An agent's revision as committed now, by anybody; None when there is no such agent (any more)."""
 

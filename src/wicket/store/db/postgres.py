@@ -135,6 +135,11 @@ class PostgresDatabase:
                 await connection.run_sync(bump_revisions, agents)
             return result
 
+    async def change_urgently(
+        self, fn: Callable[..., R], /, *args: object, agents: ChangedAgents, **kwargs: object
+    ) -> R:
+        return await self.change(fn, *args, agents=agents, **kwargs)  # the disk is the server's
+
     async def run_alone(self, fn: Callable[[sa.Connection], R], /) -> R:
         with foreign_errors_made_ours():
             async with self._changing.begin() as connection:

@@ -26,11 +26,15 @@ from wicket.store.db.base import (
     foreign_errors_made_ours,
 )
 from wicket.store.gate import WriteGate
+from wicket.store.reserve import Reserve
 
 __all__ = ["SqliteDatabase", "check_sqlite", "connect_raw", "connection_over", "library"]
 
 READERS: Final = 2
 BUSY_TIMEOUT_MS: Final = 5_000  # for strangers: writers of ours queue at the gate
+PRIMARY_CODE: Final = 0xFF
+NO_ROOM: Final = frozenset({library.SQLITE_FULL, library.SQLITE_IOERR, library.SQLITE_CANTOPEN})
+"""Not all that a full disk fails with is called so: room for the index of the write-ahead log is an I/O error."""
 REVISION_BUSY_TIMEOUT_MS: Final = 100  # that read happens on the event loop
 CHANGE_WAIT_S: Final = 5.0
 SAFE_WITH_MANY_PROCESSES: Final = (3, 51, 3)
@@ -132,6 +136,7 @@ class SqliteDatabase:
         self.path = path
         self._change_wait_s = change_wait_s
         self._gate = WriteGate(path)
+        self._reserve = Reserve(path)
         self._readers = _Lane(path, threads=READERS, begin="BEGIN", name="wicket-read", read_only=True)
         self._changer = _Lane(path, threads=1, begin="BEGIN IMMEDIATE", name="wicket-change")
         self._reads = Waiting(READS_WAITING_MAX)
@@ -139,10 +144,10 @@ class SqliteDatabase:
         self._revisions = connect_raw(path, busy_timeout_ms=REVISION_BUSY_TIMEOUT_MS)
 
     @classmethod
-    async def open(cls, path: Path) -> "SqliteDatabase":
+    async def open(cls, path: Path, *, urgent: bool = False) -> "SqliteDatabase":
         """Open the file, which is created (mode 0600) when missing; its directory must exist."""
         try:
-            await asyncio.to_thread(_prepare, path)
+            await asyncio.to_thread(_prepare, path, urgent=urgent)
             return cls(path)
         except (OSError, library.Error) as error:
             raise Unavailable(
@@ -160,17 +165,20 @@ class SqliteDatabase:
     async def change(
         self, fn: Callable[..., R], /, *args: object, agents: ChangedAgents, **kwargs: object
     ) -> R:
-        def work(tx: sa.Connection) -> R:
-            result = fn(tx, *args, **kwargs)
-            bump_revisions(tx, agents)
-            return result
+        return await self._run(_changing(fn, *args, agents=agents, **kwargs))
 
-        return await self.run_alone(work)
+    async def change_urgently(
+        self, fn: Callable[..., R], /, *args: object, agents: ChangedAgents, **kwargs: object
+    ) -> R:
+        return await self._run(_changing(fn, *args, agents=agents, **kwargs), urgent=True)
 
     async def run_alone(self, fn: Callable[[sa.Connection], R], /) -> R:
+        return await self._run(fn)
+
+    async def _run(self, fn: Callable[[sa.Connection], R], *, urgent: bool = False) -> R:
         ticket = _Ticket()
         with self._changes.one_more():
-            under_way = self._changer.submit(partial(self._take_turn, ticket, fn))
+            under_way = self._changer.submit(partial(self._take_turn, ticket, fn, urgent=urgent))
             try:
                 async with asyncio.timeout(self._change_wait_s):
                     return await asyncio.shield(under_way)
@@ -182,11 +190,18 @@ class SqliteDatabase:
                 ticket.abandon()
                 raise
 
-    def _take_turn(self, ticket: _Ticket, fn: Callable[[sa.Connection], R]) -> R:
+    def _take_turn(self, ticket: _Ticket, fn: Callable[[sa.Connection], R], *, urgent: bool) -> R:
         with self._gate.turn():
             if not ticket.begin():
                 raise Unavailable("nobody waits for this change any more")
-            return self._changer.run(fn)
+            try:
+                result = self._changer.run(fn)
+            except Unavailable as error:
+                if urgent and lacks_room(error) and self._reserve.give_up():
+                    return self._changer.run(fn)  # still our turn: nobody else takes what became free
+                raise
+            self._reserve.keep()
+            return result
 
     async def revision(self, agent_id: str) -> int | None:
         try:
@@ -204,16 +219,47 @@ class SqliteDatabase:
         self._gate.close()
 
 
-def _prepare(path: Path) -> None:
+def _changing(
+    fn: Callable[..., R], *args: object, agents: ChangedAgents, **kwargs: object
+) -> Callable[[sa.Connection], R]:
+    """`fn` as a change of agents, whose revisions move with it."""
+
+    def work(tx: sa.Connection) -> R:
+        result = fn(tx, *args, **kwargs)
+        bump_revisions(tx, agents)
+        return result
+
+    return work
+
+
+def lacks_room(error: BaseException) -> bool:
+    """Whether SQLite could not write what it had to: the disk is full, or as good as."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, library.Error):
+        cause = cause.__cause__
+    return getattr(cause, "sqlite_errorcode", 0) & PRIMARY_CODE in NO_ROOM
+
+
+def _prepare(path: Path, *, urgent: bool) -> None:
     """Create the file for its owner alone and make it a WAL database, which stays so."""
     if not path.exists():
         # Never of a file in use: closing any descriptor of it would drop this process's POSIX locks on it.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     with WriteGate(path) as gate, gate.turn():
-        raw = connect_raw(path)
         try:
-            mode = raw.execute("PRAGMA journal_mode=WAL").fetchall()[0][0]
-        finally:
-            raw.close()
+            mode = _set_journal(path)
+        except library.Error as error:
+            if not (urgent and lacks_room(error) and Reserve(path).give_up()):
+                raise
+            mode = _set_journal(path)
     if mode != "wal":
         raise library.OperationalError(f"the file system allows no write-ahead log: journal mode is {mode}")
+
+
+def _set_journal(path: Path) -> str:
+    """Make it a WAL database, and answer what it is."""
+    raw = connect_raw(path)
+    try:
+        return str(raw.execute("PRAGMA journal_mode=WAL").fetchall()[0][0])
+    finally:
+        raw.close()
