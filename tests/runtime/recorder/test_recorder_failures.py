@@ -277,6 +277,24 @@ async def test_a_stopped_recorder_records_nothing_more(
     assert (await refused(recorder, world)).reason is Reason.AUDIT_UNAVAILABLE
 
 
+async def test_the_tenth_failure_is_overcome_as_soon_as_the_first(
+    location: Location, database: Database, world: World, faults: Faults
+) -> None:
+    recorder = recorder_at(
+        location,
+        database,
+        limits=Limits(retry_min_s=0.01, retry_max_s=60),
+        open_ledger=lambda: FaultyLedger(ledger_at(location), faults),
+    )
+    await recorder.start()
+    for _ in range(12):
+        faults.appending = True
+        await refused(recorder, world)
+        faults.appending = False
+        assert (await recorded_at_last(recorder, world)).entry_id
+    await recorder.stop()
+
+
 async def test_a_lost_connection_is_a_new_writer(
     location: Location, database: Database, world: World, database_kind: str
 ) -> None:

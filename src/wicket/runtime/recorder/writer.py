@@ -56,6 +56,7 @@ class Writer:
         self._stopping = False
         self._resting = False
         self._ready = False
+        self._pause_s = limits.retry_min_s
 
     # On the recorder's event loop.
 
@@ -129,15 +130,14 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._awake = asyncio.Event()
         self._stop_asked = asyncio.Event()
-        pause_s = self._limits.retry_min_s
         while not await self._write_with_one_ledger():
             if self._stopping or not self._ready:
                 return
             with suppress(TimeoutError):
-                async with asyncio.timeout(pause_s):
+                async with asyncio.timeout(self._pause_s):
                     await self._stop_asked.wait()
             self._drop_abandoned()
-            pause_s = min(2 * pause_s, self._limits.retry_max_s)
+            self._pause_s = min(2 * self._pause_s, self._limits.retry_max_s)
 
     async def _write_with_one_ledger(self) -> bool:
         """Write until told to stop (True) or until the ledger fails (False)."""
@@ -246,17 +246,14 @@ class Writer:
                 self._gap.add(from_us, to_us, count=count)
             self._give_back(works, in_doubt=isinstance(error, LedgerFailed) and error.in_doubt)
             raise
+        self._pause_s = self._limits.retry_min_s  # whatever fails next has nothing to do with what failed before
         self._tell(lambda: self._hand_back(works))
 
     async def _commit(self, ledger: Ledger, works: list[Work], rows: list[Row]) -> None:
         agents = {work.attempt.agent_id for work in works}
         async with ledger.turn(agents, seeds_of(works)) as turn:
             docket = Docket(turn, self._cache)
-            for work in works:
-                if work.abandoned:
-                    work.state = State.FAILED
-                else:
-                    await docket.settle(work)
+            await docket.settle(works)
             if docket.entries or rows:
                 boottime_ns = self._clocks.boottime_ns()
                 await turn.commit([*docket.entries, *rows], docket.sessions())
