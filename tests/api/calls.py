@@ -18,6 +18,7 @@ from wicket.runtime.recorder import Attempt, Ending, Judged, Limits, Recorder, s
 from wicket.store import worlds
 from wicket.store.audit.sqlite_ledger import SqliteLedger
 from wicket.store.db import Database
+from wicket.store.instants import to_us
 
 
 class Calls:
@@ -66,7 +67,7 @@ class Calls:
             client_version="1",
             protocol_version="2026-07-28",
             request_bytes=100,
-            decided_at=self._at,
+            decided_us=to_us(self._at),
             redacted_args=arguments or {},
             judge=judge,
         )

@@ -22,6 +22,7 @@ from wicket.runtime.recorder.recorded import _MINT, Recorded
 from wicket.runtime.recorder.values import Attempt, Judged
 from wicket.runtime.upstream import Credential, Target, Upstream, UpstreamLimits
 from wicket.runtime.wire import AddressPolicy, HttpWire, WireLimits
+from wicket.store.instants import to_us
 
 SERVICE = "fake"
 ALICE = "of-alice"
@@ -63,7 +64,7 @@ def recorded_call(
         client_version="",
         protocol_version="",
         request_bytes=0,
-        decided_at=datetime.now(UTC),
+        decided_us=to_us(datetime.now(UTC)),
         redacted_args={},
         judge=judge,
     )

@@ -27,17 +27,20 @@ def link(previous: bytes, kind: str, fields: Sequence[Field]) -> bytes:
     """
     if len(previous) != len(GENESIS):
         raise ValueError(f"a hash has {len(GENESIS)} bytes, not {len(previous)}")
-    parts = [f"k{len(kind)}:{kind}"]
-    for value in fields:
-        if isinstance(value, str):
-            parts.append(f"s{len(value)}:{value}")
-        elif value is None:
-            parts.append("n")
-        elif isinstance(value, int):
-            parts.append(f"i{value:d};")
-        else:
-            parts.append(f"b{len(value)}:{value.hex()}")
-    return sha256(_LABEL + previous + "".join(parts).encode()).digest()
+    text = "".join(
+        [_encoded(value) if type(value) is not str else f"s{len(value)}:{value}" for value in fields]
+    )
+    return sha256(b"".join((_LABEL, previous, f"k{len(kind)}:{kind}{text}".encode()))).digest()
+
+
+def _encoded(value: Field) -> str:
+    if value is None:
+        return "n"
+    if isinstance(value, int):
+        return f"i{value:d};"
+    if isinstance(value, str):  # an enum's
+        return f"s{len(value)}:{value:s}"
+    return f"b{len(value)}:{value.hex()}"
 
 
 class Flaw(StrEnum):

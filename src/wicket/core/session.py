@@ -4,7 +4,7 @@ Pure: `before -> after`. The recorder reads facts under its lock, decides, and s
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from wicket.core.model import Call, Decision, JsonObject
 
@@ -32,21 +32,16 @@ FRESH = Facts()
 def after_call(before: Facts, call: Call, decision: Decision, labels: frozenset[str] = frozenset()) -> Facts:
     """The facts once `call` was decided. `labels` are what the connector says an allowed call touches."""
     used = _counted(before.tools_used, f"{call.service}:{call.tool}")
-    if decision.allowed:
-        return replace(
-            before,
-            call_count=before.call_count + 1,
-            tools_used=used,
-            policy_allows=_counted(before.policy_allows, *(p.key for p in decision.matched)),
-            labels=frozenset(sorted(before.labels | labels)[:LABELS_MAX]),
-        )
-    return replace(
-        before,
-        call_count=before.call_count + 1,
-        deny_count=before.deny_count + 1,
-        tools_used=used,
-        policy_denies=_counted(before.policy_denies, *(p.key for p in decision.matched)),
+    policies = [policy.key for policy in decision.matched]
+    calls = before.call_count + 1
+    if not decision.allowed:
+        denies = _counted(before.policy_denies, *policies)
+        return Facts(calls, before.deny_count + 1, used, before.policy_allows, denies, before.labels)
+    touched = (
+        before.labels if labels <= before.labels else frozenset(sorted(before.labels | labels)[:LABELS_MAX])
     )
+    allows = _counted(before.policy_allows, *policies)
+    return Facts(calls, before.deny_count, used, allows, before.policy_denies, touched)
 
 
 def _counted(counts: Mapping[str, int], *names: str) -> Mapping[str, int]:

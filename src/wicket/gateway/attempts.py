@@ -9,11 +9,10 @@ from datetime import datetime
 from functools import partial
 
 from wicket.connectors.resolve import resolve
-from wicket.core.ids import uuid7
+from wicket.core.ids import RANDOM_BYTES_MIN, uuid7
 from wicket.core.jsonrpc import Request
 from wicket.core.model import Connector, Decision, JsonObject, Reason, ToolFacts
 from wicket.core.policy import engine
-from wicket.core.policy.explain import explain_sentence
 from wicket.core.redaction import Redactor
 from wicket.core.session import Facts
 from wicket.core.world import MemberKey, World
@@ -21,6 +20,7 @@ from wicket.gateway.client_sessions import ClientSession
 from wicket.gateway.http import Inbound
 from wicket.gateway.targets import CallTarget
 from wicket.runtime.recorder import Attempt, Judged
+from wicket.store.instants import to_us
 
 
 class Attempts:
@@ -55,12 +55,13 @@ class Attempts:
     ) -> Attempt:
         """The attempt that the recorder commits, dated now."""
         now = self._now()
+        now_us = to_us(now)
         tool = target.tool(world)
         # Secrets are hidden by the catalog's word, whatever this world has enabled: it may be an old one.
         connector = self._connectors.get(target.service)
         facts = connector.tools.get(tool) if connector is not None else None
         return Attempt(
-            entry_id=uuid7(int(now.timestamp() * 1_000_000), self._random(10)),
+            entry_id=uuid7(now_us, self._random(RANDOM_BYTES_MIN)),
             agent_id=world.agent_id,
             member_id=key.member_id,
             key_id=key.id,
@@ -73,7 +74,7 @@ class Attempts:
             client_version=request.client_version,
             protocol_version=request.version or "",
             request_bytes=len(inbound.body),
-            decided_at=now,
+            decided_us=now_us,
             redacted_args=self._redacted(target.arguments, facts),
             method=target.method,
             judge=partial(judge, target=target, digest=key.digest, caller_ip=inbound.caller_ip, now=now),
@@ -106,5 +107,4 @@ def judge(
     if isinstance(resolved, Decision):
         return Judged(resolved)
     judged = engine.decide(world, resolved, facts, now)
-    sentence = explain_sentence(resolved, judged.decision, world.agent_name)
-    return Judged(judged.decision, call=resolved, reads_facts=judged.reads_facts, sentence=sentence)
+    return Judged(judged.decision, call=resolved, reads_facts=judged.reads_facts, told=judged.told)

@@ -102,7 +102,7 @@ def test_text_and_bytes_say_the_same(value: Any) -> None:
 
 
 def test_integers_of_any_size_keep_their_value() -> None:
-    big = {"a": 2**64, "b": -(10**200), "c": 2**63}
+    big: JsonObject = {"a": 2**64, "b": -(10**200), "c": 2**63}
     assert json.loads(render_json(big)) == json.loads(render_json_text(big)) == big
 
 

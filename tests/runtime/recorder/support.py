@@ -37,6 +37,7 @@ from wicket.store.audit.ledger import Ledger
 from wicket.store.audit.postgres_ledger import PostgresLedger
 from wicket.store.audit.sqlite_ledger import SqliteLedger
 from wicket.store.db import Database
+from wicket.store.instants import to_us
 
 AGENT = "6f1c2b3a-0000-4000-8000-000000000001"
 OWNER = "6f1c2b3a-0000-4000-8000-0000000000aa"
@@ -125,7 +126,7 @@ def attempt(
         client_version="1",
         protocol_version="2025-11-25",
         request_bytes=321,
-        decided_at=decided_at,
+        decided_us=to_us(decided_at),
         redacted_args={"path": "a"},
         judge=judge,
     )

@@ -8,7 +8,7 @@ itself skips a policy that fails, which would let a broken forbid through.
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import cedarpy
@@ -17,7 +17,8 @@ from wicket.core.errors import Invalid
 from wicket.core.model import Call, Decision, Effect, Json, JsonObject, PolicyEffect, PolicyRef, Reason, Tier
 from wicket.core.policy.compile import compile_policy, paths_read
 from wicket.core.policy.document import PolicyDocument
-from wicket.core.policy.request import build_entities, build_request
+from wicket.core.policy.explain import Told, tell
+from wicket.core.policy.request import build_entities, build_request, read_values
 from wicket.core.policy.slices import BindingPolicy, BoundMember, RuledWorld, Subject, find_covering, remember
 from wicket.core.policy.text import render_text
 from wicket.core.session import Facts
@@ -32,9 +33,10 @@ POLICY_FAILURE = re.compile(r"error while evaluating policy `(?P<id>.+?)`: (?P<m
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A decision, and whether facts of the tool session could have made it another."""
+    """A decision, how the log tells it, and whether facts of the tool session could have made it another."""
 
     decision: Decision
+    told: Told
     reads_facts: bool
 
 
@@ -46,7 +48,7 @@ class Rules:
     def __init__(self, policies: Sequence[BindingPolicy], namespace: str) -> None:
         self._policies = {policy.ref.id: policy for policy in policies}
         compiled = {policy.ref.id: compile_policy(policy.document, namespace) for policy in policies}
-        self.reads = frozenset[tuple[str, ...]]().union(*(paths_read(one) for one in compiled.values()))
+        self.reads = tuple(sorted({path for one in compiled.values() for path in paths_read(one)}))
         self.reads_facts = any(path[0] == "session" for path in self.reads)
         self._handle: cedarpy.PolicySet | None = None
         self._unreadable: tuple[PolicyRef, ...] = ()
@@ -100,28 +102,35 @@ class _Slice:
     rules: Rules
     entities: cedarpy.Entities | None
     """Parsed once for calls whose resources need no entities of their own."""
-    known: dict[tuple[object, ...], Decision] = field(default_factory=dict)
-    """Decisions of such calls by what they were asked: the same question has the same answer."""
+    known: dict[tuple[object, ...], Judged] = field(default_factory=dict)
+    """What such calls came to, by all that differs among them: the same question has the same answer."""
 
 
 def decide(world: RuledWorld, call: Call, facts: Facts, now: datetime) -> Judged:
     """Decide a call under `world` with the facts of its tool session; `now` is aware."""
     found = _slice_of(world, call)
-    request = build_request(call, found.rules.reads, facts, now)
-    context = json.dumps(request["context"])
+    rules = found.rules
+    values = read_values(call, rules.reads, facts, now)
     if found.entities is None or any(one.attributes or one.parents for one in call.resources):
-        decision = found.rules.decide(request, context, json.dumps(request["entities"]))
-        return Judged(decision, found.rules.reads_facts)
-    question = (context, *(resource.uid for resource in call.resources))
+        return _judge(world, call, rules, build_request(call, rules.reads, values), None)
+    question = (values, *[resource.uid for resource in call.resources])
     known = found.known.get(question)
     if known is not None:
-        return Judged(replace(known, request=request), found.rules.reads_facts)
-    decision = found.rules.decide(request, context, found.entities)
-    if decision.reason is not Reason.POLICY_ERRORED:
+        return known
+    judged = _judge(world, call, rules, build_request(call, rules.reads, values), found.entities)
+    if judged.decision.reason is not Reason.POLICY_ERRORED:
         if len(found.known) >= KNOWN_MAX:
             found.known.clear()
-        found.known[question] = decision
-    return Judged(decision, found.rules.reads_facts)
+        found.known[question] = judged
+    return judged
+
+
+def _judge(
+    world: RuledWorld, call: Call, rules: Rules, request: JsonObject, entities: cedarpy.Entities | None
+) -> Judged:
+    context = json.dumps(request["context"])
+    decision = rules.decide(request, context, entities or json.dumps(request["entities"]))
+    return Judged(decision, tell(call, decision, world.agent_name), rules.reads_facts)
 
 
 def decide_again(request: JsonObject, policies: Sequence[BindingPolicy]) -> Decision:
@@ -166,13 +175,12 @@ def render_cedar(document: PolicyDocument, namespace: str) -> str:
 
 
 def _slice_of(world: RuledWorld, call: Call) -> _Slice:
-    subject = Subject(call.service, call.tool, call.selector, call.tier, call.user_id, call.member_id)
-    found = world.slices.get(subject)
+    key = (call.service, call.tool, call.selector, call.tier, call.user_id, call.member_id)
+    found = world.slices.get(key)
     if not isinstance(found, _Slice):
-        rules = _rules_of(world, subject, call.namespace)
         action: Json = build_entities(call)[:1]
-        found = _Slice(rules, _find_entities(action))
-        remember(world, subject, found)
+        found = _Slice(_rules_of(world, Subject(*key), call.namespace), _find_entities(action))
+        remember(world, key, found)
     return found
 
 

@@ -1,6 +1,9 @@
-"""The sentence of an audit entry that says why a call ended as it did."""
+"""What the log says of a decision: the sentence that tells why, and what it was decided on."""
 
-from wicket.core.model import Call, Decision, Reason
+from dataclasses import dataclass
+
+from wicket.core.jsonrpc import render_json_text
+from wicket.core.model import Call, Decision, Json, JsonObject, PolicyRef, Reason
 
 SENTENCES = {
     Reason.AGENT_DISABLED: "refused: agent `{agent}` is disabled",
@@ -18,6 +21,44 @@ SENTENCES = {
     Reason.DECISION_EXPIRED: "refused: the decision grew old before {tool} could be called",
 }
 """Why calls end before the policies are asked, or after they have permitted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A decision in the words of the log; two calls that are decided as one are told alike."""
+
+    sentence: str
+    resource: str
+    """Cedar text of the first resource; empty where the call was not understood."""
+    members: str
+    """What it was decided on, as members of a JSON object: principal, action, resources, policies, request."""
+
+
+def tell(call: Call | None, decision: Decision, agent_name: str) -> Told:
+    """Put a decision into the log's words."""
+    facts: JsonObject = {"matchedPolicies": [_policy(policy) for policy in decision.matched]}
+    if call is not None:
+        resources: list[Json] = [str(resource.uid) for resource in call.resources]
+        facts |= {"principal": str(call.principal), "action": str(call.action), "resources": resources}
+    if decision.matched:
+        facts["reasonWithheld"] = explain_sentence(call, decision, agent_name, with_policies=False)
+    if decision.detail:
+        facts["detail"] = decision.detail
+    if decision.request is not None:
+        facts["request"] = decision.request
+    resource = str(call.resources[0].uid) if call is not None and call.resources else ""
+    return Told(explain_sentence(call, decision, agent_name), resource, render_json_text(facts)[1:-1])
+
+
+def _policy(policy: PolicyRef) -> Json:
+    return {
+        "id": policy.id,
+        "key": policy.key,
+        "name": policy.name,
+        "version": policy.version,
+        "effect": policy.effect,
+        "digest": policy.digest,
+    }
 
 
 def explain_sentence(

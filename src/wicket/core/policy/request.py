@@ -7,21 +7,30 @@ fails, and a policy that fails denies the call.
 
 import ipaddress
 import zoneinfo
-from collections.abc import Collection
+from collections.abc import Iterable
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeAlias
 
 from wicket.core.model import Call, EntityUid, Json, JsonObject
 from wicket.core.policy.compile import date_number
 from wicket.core.session import Facts
 
+Path: TypeAlias = tuple[str, ...]
+"""An attribute of the context: `("time", "hour")`."""
+Value: TypeAlias = str | int | tuple[str, ...] | None
+
 ADDRESSES_MAX: Final = 4_096
 """Callers' addresses whose canonical spelling is remembered."""
 
 
-def build_request(call: Call, reads: Collection[tuple[str, ...]], facts: Facts, now: datetime) -> JsonObject:
-    """Build the Cedar request of a call for policies that read `reads` of its context.
+def read_values(call: Call, reads: Iterable[Path], facts: Facts, now: datetime) -> tuple[Value, ...]:
+    """What policies that read `reads` of the context see in a call, in their order; None: it cannot be known."""
+    return tuple(_find_value(path, call, facts, now) for path in reads)
+
+
+def build_request(call: Call, reads: Iterable[Path], values: Iterable[Value]) -> JsonObject:
+    """Build the Cedar request of a call, with `values` as its context (see `read_values`).
 
     `resource` is the first that the call targets; `resources` lists all where there are several.
     """
@@ -29,7 +38,7 @@ def build_request(call: Call, reads: Collection[tuple[str, ...]], facts: Facts, 
         "principal": _uid(call.principal),
         "action": _uid(call.action),
         "resource": _uid(call.resources[0].uid),
-        "context": _context(call, reads, facts, now),
+        "context": _context(reads, values),
         "entities": build_entities(call),
     }
     if len(call.resources) > 1:
@@ -61,21 +70,26 @@ def _uid(uid: EntityUid) -> JsonObject:
     return {"type": uid.type, "id": uid.id}
 
 
-def _context(call: Call, reads: Collection[tuple[str, ...]], facts: Facts, now: datetime) -> JsonObject:
+def _context(reads: Iterable[Path], values: Iterable[Value]) -> JsonObject:
     context: JsonObject = {}
-    for *records, attribute in reads:
+    for (*records, attribute), value in zip(reads, values, strict=True):
         record = context
         for name in records:
             inner = record.setdefault(name, {})
             if isinstance(inner, dict):
                 record = inner
-        value = _find_value((*records, attribute), call, facts, now)
         if value is not None:
-            record[attribute] = value
+            record[attribute] = _as_json(attribute, value)
     return context
 
 
-def _find_value(path: tuple[str, ...], call: Call, facts: Facts, now: datetime) -> Json:
+def _as_json(attribute: str, value: Value) -> Json:
+    if attribute == "ip":
+        return {"__extn": {"fn": "ip", "arg": str(value)}}
+    return [*value] if isinstance(value, tuple) else value
+
+
+def _find_value(path: Path, call: Call, facts: Facts, now: datetime) -> Value:
     match path:
         case ("time", part):
             return _part_of(now.astimezone(UTC), part)
@@ -85,14 +99,14 @@ def _find_value(path: tuple[str, ...], call: Call, facts: Facts, now: datetime) 
         case ("session", *fact):
             return _find_fact(tuple(fact), facts)
         case ("ip",):
-            return _find_address(call.caller_ip)
+            return _address(call.caller_ip)
         case ("userId",):
             return call.user_id
         case _:
             return None
 
 
-def _part_of(local: datetime, part: str) -> Json:
+def _part_of(local: datetime, part: str) -> Value:
     match part:
         case "hour":
             return local.hour
@@ -111,7 +125,7 @@ def _find_zone(name: str) -> tzinfo | None:
         return None
 
 
-def _find_fact(path: tuple[str, ...], facts: Facts) -> Json:
+def _find_fact(path: Path, facts: Facts) -> Value:
     match path:
         case ("denyCount",):
             return facts.deny_count
@@ -124,14 +138,9 @@ def _find_fact(path: tuple[str, ...], facts: Facts) -> Json:
         case ("policyAllowCounts", key):
             return facts.policy_allows.get(key)
         case ("labels",):
-            return [*sorted(facts.labels)]
+            return tuple(sorted(facts.labels))
         case _:
             return None
-
-
-def _find_address(text: str) -> Json:
-    address = _address(text)
-    return None if address is None else {"__extn": {"fn": "ip", "arg": address}}
 
 
 @lru_cache(maxsize=ADDRESSES_MAX)

@@ -46,6 +46,9 @@ class RuledWorld(Protocol):
     """An agent's world, as far as its policies go."""
 
     @property
+    def agent_name(self) -> str: ...
+
+    @property
     def trust_mode(self) -> TrustMode: ...
 
     @property

@@ -8,10 +8,11 @@ that each call sees the ones before it.
 import json
 
 from wicket.core.errors import WicketError
+from wicket.core.jsonrpc import render_json_text
 from wicket.core.session import Facts, facts_from_json, facts_to_json
 from wicket.core.world import World
-from wicket.runtime.recorder.entries import GONE, build_entry, facts_after, judge_safely, storable, to_json
-from wicket.runtime.recorder.values import Judged
+from wicket.runtime.recorder.entries import GONE, build_entry, facts_after, judge_safely, storable
+from wicket.runtime.recorder.values import Attempt, Judged
 from wicket.runtime.recorder.work import FactsCache, KnownFacts, State, Work
 from wicket.store.audit.entry import Entry
 from wicket.store.audit.ledger import SessionFacts, SessionSeed, Turn
@@ -24,8 +25,8 @@ def seeds_of(works: list[Work]) -> list[SessionSeed]:
     """The sessions to lock: of calls that count, or may turn out to."""
     seeds: dict[str, SessionSeed] = {}
     for work in works:
-        if work.judged.counts or work.final:
-            attempt = work.attempt
+        attempt = work.attempt
+        if (work.judged.counts or work.final) and attempt.slot not in seeds:
             seeds[attempt.slot] = SessionSeed(
                 slot=attempt.slot,
                 agent_id=attempt.agent_id,
@@ -34,7 +35,7 @@ def seeds_of(works: list[Work]) -> list[SessionSeed]:
                 external_id=storable(attempt.external_session_id),
                 client_name=storable(attempt.client_name),
                 client_version=storable(attempt.client_version),
-                now_us=work.at_us,
+                now_us=attempt.decided_us,
             )
     return list(seeds.values())
 
@@ -47,55 +48,60 @@ class Docket:
         self._cache = cache
         self._worlds: dict[str, World | None] = {}
         self._facts: dict[str, Facts] = {}
-        self._changed: dict[str, SessionFacts] = {}
+        self._active_at: dict[str, int] = {}
+        """Slot -> last activity, of the sessions that counted a call."""
         self.entries: list[Entry] = []
         self.settled: list[Work] = []
 
-    async def settle(self, work: Work) -> None:
-        """Write the call's entry, or send it back."""
-        try:
-            world = await self._world(work)
-            if world is None:
-                work.state = State.STALE
-                return
-            judged = work.judged if world is work.world else self._judge_again(work, world)
-            self._enter(work, world, judged)
-        except UNREADABLE:
-            work.state = State.FAILED
+    async def settle(self, works: list[Work]) -> None:
+        """Write each call's entry, or send it back."""
+        revisions = self._turn.revisions
+        for work in works:
+            try:
+                if work.abandoned:
+                    work.state = State.FAILED
+                elif revisions.get(work.attempt.agent_id) == work.world.revision:
+                    self._enter(work, work.world, work.judged)
+                elif work.final:
+                    await self._settle_here(work)
+                else:
+                    work.state = State.STALE
+            except UNREADABLE:
+                work.state = State.FAILED
 
-    async def _world(self, work: Work) -> World | None:
-        """The world to decide in; None: it has changed and there is time to load it outside."""
+    async def _settle_here(self, work: Work) -> None:
+        """Its last try: judge it in the world as this transaction sees it."""
         agent_id = work.attempt.agent_id
-        if self._turn.revisions.get(agent_id) == work.world.revision:
-            return work.world
-        if not work.final:
-            return None
         if agent_id not in self._worlds:
             self._worlds[agent_id] = await self._turn.load_world(agent_id)
         world = self._worlds[agent_id]
         if world is None:
-            work.judged = GONE
-            return work.world
-        return world
-
-    def _judge_again(self, work: Work, world: World) -> Judged:
+            self._enter(work, work.world, GONE)
+            return
         work.world, work.facts = world, self._facts_of(work.attempt.slot)
-        return judge_safely(work.attempt, world, work.facts)
+        self._enter(work, world, judge_safely(work.attempt, world, work.facts))
 
     def _enter(self, work: Work, world: World, judged: Judged) -> None:
-        slot = work.attempt.slot
+        attempt, session_id = work.attempt, None
         if judged.counts:
-            before = self._facts_of(slot)
+            before = self._facts_of(attempt.slot)
             if judged.reads_facts and before != work.facts:
-                judged = judge_safely(work.attempt, world, before)
-        work.judged = judged
-        work.session_id = self._turn.sessions[slot].id if judged.counts else None
+                judged = judge_safely(attempt, world, before)
+            if judged.counts:
+                session_id = self._count(attempt, before, judged)
+        work.judged, work.session_id = judged, session_id
         self.entries.append(
-            build_entry(work.attempt, world, judged, session_id=work.session_id, decision_ms=work.decision_ms)
+            build_entry(attempt, world, judged, session_id=session_id, decision_ms=work.decision_ms)
         )
-        if judged.counts:
-            self._count(work, judged)
         self.settled.append(work)
+
+    def _count(self, attempt: Attempt, before: Facts, judged: Judged) -> str:
+        """Count the call in its session, whose id this is."""
+        slot = attempt.slot
+        row = self._turn.sessions[slot]
+        self._facts[slot] = facts_after(before, judged)
+        self._active_at[slot] = max(self._active_at.get(slot, row.last_activity_at), attempt.decided_us)
+        return row.id
 
     def _facts_of(self, slot: str) -> Facts:
         if (facts := self._facts.get(slot)) is not None:
@@ -103,18 +109,12 @@ class Docket:
         row = self._turn.sessions[slot]
         return self._cache.find(slot, row.id, row.version) or facts_from_json(json.loads(row.facts))
 
-    def _count(self, work: Work, judged: Judged) -> None:
-        slot = work.attempt.slot
-        self._facts[slot] = facts_after(self._facts_of(slot), judged)
-        row = self._turn.sessions[slot]
-        last = self._changed[slot].last_activity_at if slot in self._changed else row.last_activity_at
-        self._changed[slot] = SessionFacts(row, "", max(last, work.at_us))
-
     def sessions(self) -> list[SessionFacts]:
         """The rows of the sessions that counted a call, as they are to be stored."""
+        rows = self._turn.sessions
         return [
-            SessionFacts(changed.row, to_json(facts_to_json(self._facts[slot])), changed.last_activity_at)
-            for slot, changed in self._changed.items()
+            SessionFacts(rows[slot], render_json_text(facts_to_json(self._facts[slot])), active_at)
+            for slot, active_at in self._active_at.items()
         ]
 
     def committed(self, boottime_ns: int) -> None:
@@ -122,5 +122,6 @@ class Docket:
         for work in self.settled:
             work.state = State.DONE
             work.committed_boottime_ns = boottime_ns
-        for slot, changed in self._changed.items():
-            self._cache.keep(slot, KnownFacts(changed.row.id, changed.row.version + 1, self._facts[slot]))
+        for slot in self._active_at:
+            row = self._turn.sessions[slot]
+            self._cache.keep(slot, KnownFacts(row.id, row.version + 1, self._facts[slot]))

@@ -1,25 +1,20 @@
 """From what was judged to the entry that says so, and to the session's next facts. Pure but for the guard."""
 
-import json
 import traceback
 from dataclasses import replace
-from typing import Final
 
 import structlog
 
-from wicket.core.model import Decision, Json, JsonObject, PolicyRef, Reason
-from wicket.core.policy.explain import explain_sentence
+from wicket.core.jsonrpc import render_json_text
+from wicket.core.model import Decision, JsonObject, Reason
+from wicket.core.policy.explain import Told, tell
 from wicket.core.session import Facts, after_call
 from wicket.core.world import World
 from wicket.runtime.recorder.values import Attempt, Judged
 from wicket.store.audit.entry import Entry
-from wicket.store.instants import to_us
 
 GONE = Judged(Decision(reason=Reason.KEY_REVOKED), counts=False)
 """The agent is no more, and its keys with it."""
-
-to_json: Final = json.JSONEncoder(separators=(",", ":")).encode
-"""JSON text as it is stored; made once, since `json.dumps` would make an encoder for each."""
 
 _log = structlog.get_logger()
 
@@ -52,9 +47,10 @@ def build_entry(
 ) -> Entry:
     """What the log keeps of a call: enough to show it, to search for it, and to decide it again."""
     decision, call = judged.decision, judged.call
+    told = judged.told or tell(call, decision, world.agent_name)
     return Entry(
         id=attempt.entry_id,
-        decided_at=to_us(attempt.decided_at),
+        decided_at=attempt.decided_us,
         agent_id=attempt.agent_id,
         agent_name=world.agent_name,
         service=storable(attempt.service),
@@ -65,50 +61,28 @@ def build_entry(
         denied=not decision.allowed,
         reason_code=decision.reason,
         caller_ip=storable(attempt.caller_ip),
-        resource=storable(str(call.resources[0].uid)) if call is not None and call.resources else "",
-        reason=storable(judged.sentence or explain_sentence(call, decision, world.agent_name)),
+        resource=storable(told.resource),
+        reason=storable(told.sentence),
         deny_message=None if decision.deny_message is None else storable(decision.deny_message),
-        body=to_json(_body(attempt, world, judged, decision_ms)),
-        policy_ids=tuple(policy.id for policy in decision.matched),
+        body=_body(attempt, world, told, decision_ms),
+        policy_ids=tuple([policy.id for policy in decision.matched]),
     )
 
 
-def _body(attempt: Attempt, world: World, judged: Judged, decision_ms: float) -> JsonObject:
-    decision, call = judged.decision, judged.call
+def _body(attempt: Attempt, world: World, told: Told, decision_ms: float) -> str:
     member = world.members.get(attempt.member_id)
-    body: JsonObject = {
+    own: JsonObject = {
         "method": attempt.method,
         "memberName": None if member is None else member.email,
         "revision": world.revision,
         "toolArgs": attempt.redacted_args,
-        "matchedPolicies": [_policy(policy) for policy in decision.matched],
         "decisionMs": decision_ms,
         "requestBytes": attempt.request_bytes,
         "clientName": attempt.client_name,
         "clientVersion": attempt.client_version,
         "protocolVersion": attempt.protocol_version,
     }
-    if call is not None:
-        resources: list[Json] = [str(resource.uid) for resource in call.resources]
-        body |= {"principal": str(call.principal), "action": str(call.action), "resources": resources}
-    if decision.matched:
-        body["reasonWithheld"] = explain_sentence(call, decision, world.agent_name, with_policies=False)
-    if decision.detail:
-        body["detail"] = decision.detail
-    if decision.request is not None:
-        body["request"] = decision.request
-    return body
-
-
-def _policy(policy: PolicyRef) -> Json:
-    return {
-        "id": policy.id,
-        "key": policy.key,
-        "name": policy.name,
-        "version": policy.version,
-        "effect": policy.effect,
-        "digest": policy.digest,
-    }
+    return f"{render_json_text(own)[:-1]},{told.members}}}"
 
 
 def storable(text: str) -> str:

@@ -10,9 +10,10 @@ from dataclasses import replace
 from typing import Final
 
 from wicket.core.errors import Refused, RpcCode, Unavailable
+from wicket.core.jsonrpc import render_json_text
 from wicket.core.model import Decision, JsonObject, Outcome, Reason
 from wicket.core.world import World
-from wicket.runtime.recorder.entries import judge_safely, to_json
+from wicket.runtime.recorder.entries import judge_safely
 from wicket.runtime.recorder.recorded import _MINT, Recorded
 from wicket.runtime.recorder.values import COALESCED, Attempt, Clocks, Ending, Judged, Limits
 from wicket.runtime.recorder.windows import Subject, Window, Windows
@@ -20,7 +21,6 @@ from wicket.runtime.recorder.work import FactsCache, State, Work
 from wicket.runtime.recorder.writer import Writer
 from wicket.store.audit.entry import OutcomeRow
 from wicket.store.audit.ledger import Ledger
-from wicket.store.instants import to_us
 
 TRIES: Final = (False, False, True)
 """Whether a try is the last one, which sends nothing back."""
@@ -250,7 +250,7 @@ class Recorder:
 
     def _missed(self, attempt: Attempt) -> Refused:
         """The refusal of a call that the log will only count."""
-        self._writer.miss(to_us(attempt.decided_at))
+        self._writer.miss(attempt.decided_us)
         return _unavailable()
 
     def _give_up(self, work: Work) -> None:
@@ -302,7 +302,7 @@ class Recorder:
             self._idle.set()
 
     def _note(self, entry_id: str, outcome: Outcome, body: JsonObject) -> None:
-        self._writer.note(OutcomeRow(entry_id, outcome, self._clocks.wall_us(), to_json(body)))
+        self._writer.note(OutcomeRow(entry_id, outcome, self._clocks.wall_us(), render_json_text(body)))
         if self._flush_timer is None:
             self._flush_timer = self._loop.call_later(self._limits.outcome_delay_s, self._flush)
 

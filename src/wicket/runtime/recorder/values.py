@@ -8,10 +8,10 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TypeAlias
 
 from wicket.core.model import Call, Decision, JsonObject, Outcome, Reason
+from wicket.core.policy.explain import Told
 from wicket.core.session import Facts
 from wicket.core.world import World
 
@@ -34,8 +34,8 @@ class Judged:
     """Whether other facts could have led to another decision."""
     labels: frozenset[str] = frozenset()
     """What an allowed call touches, for the session's labels."""
-    sentence: str = ""
-    """The entry's `reason` for people; empty: a plain one is made from the reason code."""
+    told: Told | None = None
+    """The decision in the log's words; None: they are made when it is entered."""
 
 
 Judge: TypeAlias = Callable[[World, Facts], Judged]
@@ -46,7 +46,7 @@ class Attempt:
     """One request of a resolved key whose envelope parsed."""
 
     entry_id: str
-    """UUID version 7 of `decided_at`."""
+    """UUID version 7 of `decided_us`."""
     agent_id: str
     member_id: str
     key_id: str
@@ -62,7 +62,8 @@ class Attempt:
     client_version: str
     protocol_version: str
     request_bytes: int
-    decided_at: datetime
+    decided_us: int
+    """Microseconds since 1970 UTC."""
     redacted_args: JsonObject
     judge: Judge
     """Pure: admission, resolution and the engine, on any world and any facts of the session."""

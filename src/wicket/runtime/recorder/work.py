@@ -9,7 +9,6 @@ from enum import Enum, auto
 from wicket.core.session import FRESH, Facts
 from wicket.core.world import World
 from wicket.runtime.recorder.values import Attempt, Judged
-from wicket.store.instants import to_us
 
 
 class State(Enum):
@@ -45,7 +44,7 @@ class Work:
 
     @property
     def at_us(self) -> int:
-        return to_us(self.attempt.decided_at)
+        return self.attempt.decided_us
 
 
 @dataclass(slots=True)

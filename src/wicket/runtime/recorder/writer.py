@@ -246,7 +246,9 @@ class Writer:
                 self._gap.add(from_us, to_us, count=count)
             self._give_back(works, in_doubt=isinstance(error, LedgerFailed) and error.in_doubt)
             raise
-        self._pause_s = self._limits.retry_min_s  # whatever fails next has nothing to do with what failed before
+        self._pause_s = (
+            self._limits.retry_min_s
+        )  # whatever fails next has nothing to do with what failed before
         self._tell(lambda: self._hand_back(works))
 
     async def _commit(self, ledger: Ledger, works: list[Work], rows: list[Row]) -> None:

@@ -1,19 +1,22 @@
 """One transaction of the recorder on SQLite: what it reads under the gate, and what it leaves behind.
 
 Each step of a statement lets go of Python's global lock and has to wait for it again, for milliseconds while the
-event loop is busy. So there are few steps: what is read comes as one row of JSON, and many rows are inserted by
-one statement.
+event loop is busy. So there are few steps: what is read comes as one row of JSON, and the rows of a table are
+inserted by one statement, which is filled up with rows that are not stored.
 """
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
+from itertools import chain
 from secrets import token_hex
 from typing import Final
 
 import sqlalchemy as sa
 
+from wicket.core.jsonrpc import render_json_text
+from wicket.core.model import Json
 from wicket.core.world import World
 from wicket.store.audit import statements
 from wicket.store.audit.entry import Chain, Linked, Row
@@ -27,8 +30,8 @@ from wicket.store.audit.ledger import (
 )
 from wicket.store.db.sqlite import library
 
-CHUNKS: Final = (64, 16, 4, 1)
-"""Rows in one INSERT; few sizes, so that each statement is prepared but once."""
+CHUNK_MAX: Final = 64
+"""Rows in one INSERT at most. Sizes are powers of two, so that few statements are prepared, each but once."""
 
 READ: Final = (
     "SELECT (SELECT json_group_array(json_array(id, revision)) FROM agents"
@@ -72,7 +75,7 @@ class SqliteTurn:
     def read(self, agents: Collection[str], seeds: Collection[SessionSeed], *, idle_us: int) -> None:
         slots = [seed.slot for seed in seeds]
         revisions, found = self._raw.execute(
-            READ, (json.dumps(sorted(agents)), json.dumps(slots))
+            READ, (render_json_text([*agents]), render_json_text([*slots]))
         ).fetchall()[0]
         self.revisions = dict(json.loads(revisions))
         sessions = {row.slot: row for row in (SessionRow(*columns) for columns in json.loads(found))}
@@ -103,8 +106,10 @@ class SqliteTurn:
             names = self._intern(linked)
             insert(self._raw, self._chain.writer, linked, self._names.with_new(names))
             if sessions:
-                facts = [(s.facts, s.last_activity_at, s.row.agent_id, s.row.id) for s in sessions]
-                self._raw.execute(UPDATE_SESSIONS, (json.dumps(facts),))
+                facts: list[Json] = [
+                    [s.facts, s.last_activity_at, s.row.agent_id, s.row.id] for s in sessions
+                ]
+                self._raw.execute(UPDATE_SESSIONS, (render_json_text(facts),))
         with sqlite_failures("committing", in_doubt=True):
             self._raw.execute("COMMIT")
         self._chain.advance(linked)
@@ -129,18 +134,22 @@ def insert(raw: library.Connection, writer: int, linked: Linked, names: statemen
 def _insert(
     raw: library.Connection, table: str, columns: Collection[str], rows: Sequence[Sequence[statements.Value]]
 ) -> None:
-    done = 0
-    for size in CHUNKS:
-        while len(rows) - done >= size:
-            values = [value for row in rows[done : done + size] for value in row]
-            raw.execute(_insert_many(table, tuple(columns), size), values)
-            done += size
+    for begin in range(0, len(rows), CHUNK_MAX):
+        chunk = rows[begin : begin + CHUNK_MAX]
+        size = 1 << (len(chunk) - 1).bit_length()
+        values = list(chain.from_iterable(chunk))
+        values += [None] * ((size - len(chunk)) * len(columns))
+        raw.execute(_insert_many(table, tuple(columns), size), values)
 
 
 @cache
 def _insert_many(table: str, columns: Sequence[str], rows: int) -> str:
+    """The first column of every table is never null, so a row whose first value is null is not one."""
     row = f"({', '.join('?' * len(columns))})"
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * rows)}"  # noqa: S608 - our own names
+    values = f"VALUES {', '.join([row] * rows)}"
+    if rows > 1:
+        values = f"SELECT * FROM ({values}) WHERE column1 IS NOT NULL"  # noqa: S608 - our own names
+    return f"INSERT INTO {table} ({', '.join(columns)}) {values}"
 
 
 @contextmanager
