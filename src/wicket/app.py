@@ -1,7 +1,7 @@
 """The only place where parts are built and joined.
 
-`running(settings)` is the whole server but its sockets; `create()` is the ASGI application that uvicorn runs, one
-in each worker process.
+`running(settings)` is the whole server but its sockets; `create()` is what uvicorn runs, one in each worker process:
+it lives and dies with the lifespan, and hands the front to the connections.
 """
 
 import gc
@@ -17,16 +17,17 @@ from typing import TypeAlias
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from wicket import __version__
-from wicket.api import ApiParts, build_api
+from wicket.api import BODY_BYTES_MAX, ApiParts, build_api
 from wicket.connectors.services import catalog, custom_namespace
 from wicket.core.keys import ServerKeys
 from wicket.core.model import Connector, ConnectorKind, JsonObject
 from wicket.core.redaction import Redactor
 from wicket.core.world import Member, World
-from wicket.gateway.asgi import Door, McpEndpoint
+from wicket.front import STATE_KEY, Door, Front
+from wicket.front import Limits as FrontLimits
 from wicket.gateway.attempts import Attempts
 from wicket.gateway.client_sessions import McpSessions
 from wicket.gateway.exchange import Exchange
@@ -39,6 +40,7 @@ from wicket.gateway.offers import Offers
 from wicket.gateway.others import Others
 from wicket.gateway.rounds import Rounds
 from wicket.gateway.second_looks import SecondLooks
+from wicket.runtime.chance import Chance
 from wicket.runtime.credentials import Credentials
 from wicket.runtime.limiter import open_limiter
 from wicket.runtime.logs import configure_logs
@@ -58,7 +60,7 @@ from wicket.store.db import Database, check_sqlite, open_database, upgrade
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The parts that the two front doors are made of."""
+    """The parts that the front and the two doors behind it are made of."""
 
     settings: Settings
     keys: ServerKeys
@@ -66,8 +68,7 @@ class Running:
     snapshot: Snapshot
     recorder: Recorder
     upstream: Upstream
-    proxy: McpEndpoint
-    api: ASGIApp
+    front: Front
 
 
 def utc_now() -> datetime:
@@ -129,9 +130,15 @@ async def running(
         await recorder.start()
         stack.push_async_callback(recorder.stop)
         upstream = await _upstream(settings, stack)
-        proxy = await _proxy(settings, stack, keys, database, snapshot, recorder, upstream)
-        api = build_api(_api_parts(settings, keys, database, recorder, upstream, local))
-        yield Running(settings, keys, database, snapshot, recorder, upstream, proxy, api)
+        front = Front(
+            handler=await _gateway(settings, stack, keys, database, snapshot, recorder, upstream),
+            api=build_api(_api_parts(settings, keys, database, recorder, upstream, local)),
+            door=_door(settings),
+            limits=_front_limits(settings),
+        )
+        front.start()
+        stack.callback(front.stop)
+        yield Running(settings, keys, database, snapshot, recorder, upstream, front)
 
 
 async def _database(settings: Settings, stack: AsyncExitStack) -> Database:
@@ -175,7 +182,25 @@ async def _upstream(settings: Settings, stack: AsyncExitStack) -> Upstream:
     return upstream
 
 
-async def _proxy(
+def _door(settings: Settings) -> Door:
+    return Door(
+        public_host=urlsplit(settings.base_url).netloc,
+        is_loopback=settings.is_loopback,
+        trusted_proxies=settings.trusted_proxies,
+    )
+
+
+def _front_limits(settings: Settings) -> FrontLimits:
+    return FrontLimits(
+        body_bytes_max=settings.body_bytes_max,
+        api_body_bytes_max=BODY_BYTES_MAX,
+        connections_max=settings.connections_max,
+        keep_alive_s=settings.keep_alive_s,
+        body_s=settings.request_timeout_s,
+    )
+
+
+async def _gateway(
     settings: Settings,
     stack: AsyncExitStack,
     keys: ServerKeys,
@@ -183,9 +208,9 @@ async def _proxy(
     snapshot: Snapshot,
     recorder: Recorder,
     upstream: Upstream,
-) -> McpEndpoint:
-    """The proxy: its door and the parts behind it."""
-    limiter = open_limiter(settings.data_dir)
+) -> Gateway:
+    """The proxy and the parts behind it."""
+    limiter = open_limiter(settings.data_dir if settings.workers > 1 else None)
     stack.callback(limiter.close)
     credentials = Credentials(
         keys=keys, find_sealed=partial(_find_sealed, database), monotonic_ns=time.monotonic_ns
@@ -198,7 +223,7 @@ async def _proxy(
     rounds = Rounds(keys.round_keys, random=os.urandom, now=utc_now)
     mcp_sessions = McpSessions(keys.session_key, random=os.urandom)
     legacy = LegacySessions(is_alone=settings.workers == 1)
-    gateway = Gateway(
+    return Gateway(
         keys=keys,
         snapshot=snapshot,
         limiter=limiter,
@@ -207,7 +232,7 @@ async def _proxy(
             redactor=Redactor(keys.redaction_key),
             connectors={**catalog(), **local_connectors(settings)},
             now=utc_now,
-            random=os.urandom,
+            random=Chance(),
         ),
         exchange=Exchange(
             recorder=recorder,
@@ -233,13 +258,6 @@ async def _proxy(
         bucket=Bucket(settings.rate_burst, settings.rate_per_second),
         monotonic_ns=time.monotonic_ns,
     )
-    door = Door(
-        body_bytes_max=settings.body_bytes_max,
-        public_host=urlsplit(settings.base_url).netloc,
-        is_loopback=settings.is_loopback,
-        trusted_proxies=settings.trusted_proxies,
-    )
-    return McpEndpoint(gateway, door)
 
 
 async def _flights(stack: AsyncExitStack, database: Database, snapshot: Snapshot) -> Flights:
@@ -320,34 +338,29 @@ def _api_parts(
 
 
 class Application:
-    """The ASGI application: `/mcp` goes to the proxy, everything else to the API; starts with the lifespan."""
+    """What uvicorn starts and stops. Requests do not come here: each connection takes them to the front itself."""
 
-    def __init__(self, settings: Settings, *, make_ledger: MakeLedger = ledger_of) -> None:
+    def __init__(
+        self, settings: Settings, *, make_ledger: MakeLedger = ledger_of, limits: Limits | None = None
+    ) -> None:
         self._settings = settings
         self._make_ledger = make_ledger
-        self._running: Running | None = None
+        self._limits = limits
+        self._is_running = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._live(receive, send)
-            return
-        parts = self._running
-        if parts is None or scope["type"] != "http":
-            raise RuntimeError("requests come over HTTP, after the lifespan has begun")
-        path = scope["path"]
-        door = parts.proxy if path == "/mcp" or path.startswith("/mcp/") else parts.api
-        await door(scope, receive, send)
-
-    async def _live(self, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            raise RuntimeError("requests are the front's: serve with `Served` as the class of connections")
         await receive()
         try:
-            async with running(self._settings, make_ledger=self._make_ledger) as parts:
-                self._running = parts
+            async with running(self._settings, make_ledger=self._make_ledger, limits=self._limits) as parts:
+                scope["state"][STATE_KEY] = parts.front
+                self._is_running = True
                 settle_memory()
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
         except Exception as error:  # the top: uvicorn prints the message and ends the process
-            kind = "startup" if self._running is None else "shutdown"
+            kind = "shutdown" if self._is_running else "startup"
             await send({"type": f"lifespan.{kind}.failed", "message": str(error)})
             raise
         await send({"type": "lifespan.shutdown.complete"})

@@ -5,6 +5,7 @@
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Final
@@ -54,6 +55,9 @@ class Recorder:
         )
         self._windows = Windows(self._limits.windows_max)
         self._open: dict[str, Recorded] = {}
+        self._waiting: deque[tuple[float, Work]] = deque()
+        """(deadline, work) in the order of the deadlines; settled ones stay until they are the first."""
+        self._patience_timer: asyncio.TimerHandle | None = None
         self._departed: set[asyncio.Task[None]] = set()
         self._committing = 0
         self._stopping = False
@@ -75,7 +79,7 @@ class Recorder:
         self._enter_counts(None)
         for recorded in list(self._open.values()):
             self.end(recorded, Ending(Outcome.INTERRUPTED))
-        for timer in (self._flush_timer, self._window_timer):
+        for timer in (self._flush_timer, self._window_timer, self._patience_timer):
             if timer is not None:
                 timer.cancel()
         await self._writer.stop()
@@ -137,7 +141,10 @@ class Recorder:
         for final in TRIES:
             work = self._judge(attempt, world, final=final)
             try:
-                recorded = await self._enter(work, began_ns, deadline)
+                if work.judged.decision.reason in COALESCED:
+                    recorded = await self._enter_once(work, began_ns, deadline)
+                else:
+                    recorded = await self._record(work, began_ns, deadline)
                 if recorded is not None:
                     return recorded
                 world = await self._fresh(work, deadline)
@@ -153,11 +160,9 @@ class Recorder:
         decision_ms = _ms(self._clocks.perf_ns() - began_ns)
         return Work(attempt, world, judged, facts, decision_ms, final, self._loop.create_future())
 
-    async def _enter(self, work: Work, began_ns: int, deadline: float) -> Recorded | None:
-        """Record it. None: the world has changed, and it must be decided in a fresh one."""
+    async def _enter_once(self, work: Work, began_ns: int, deadline: float) -> Recorded | None:
+        """Enter a refusal, or be counted with the first one of this second. None: the world has changed."""
         reason = work.judged.decision.reason
-        if reason not in COALESCED:
-            return await self._record(work, began_ns, deadline)
         subject, second = (work.attempt.key_id, reason), work.at_us // 1_000_000
         window = self._windows.find(subject, second)
         if window is None or work.final:
@@ -203,19 +208,28 @@ class Recorder:
             raise self._missed(work.attempt) from error
 
     async def _record(self, work: Work, began_ns: int, deadline: float) -> Recorded | None:
-        """Have it written, which settles it, or else sends it back (None)."""
+        """Have it written, which settles it, or else sends it back: None, it must be decided in a fresh world."""
         work.submitted = self._writer.submit(work)
         if not work.submitted:
             raise self._missed(work.attempt)
-        await self._wait(work, deadline)
+        self._be_patient(work, deadline)
+        await work.future
         return self._result(work, began_ns)
 
-    async def _wait(self, work: Work, deadline: float) -> None:
-        timer = self._loop.call_at(deadline, self._give_up, work)
-        try:
-            await work.future
-        finally:
-            timer.cancel()
+    def _be_patient(self, work: Work, deadline: float) -> None:
+        """See to it that nobody waits for this work beyond the deadline."""
+        if self._waiting and self._waiting[-1][0] > deadline:  # a later try, of a call that came earlier
+            self._loop.call_at(deadline, self._give_up, work)
+            return
+        self._waiting.append((deadline, work))
+        if self._patience_timer is None:
+            self._patience_timer = self._loop.call_at(deadline, self._lose_patience)
+
+    def _lose_patience(self) -> None:
+        now, waiting = self._loop.time(), self._waiting
+        while waiting and (waiting[0][0] <= now or waiting[0][1].future.done()):
+            self._give_up(waiting.popleft()[1])
+        self._patience_timer = self._loop.call_at(waiting[0][0], self._lose_patience) if waiting else None
 
     def _result(self, work: Work, began_ns: int) -> Recorded | None:
         if work.abandoned or work.state is State.FAILED:
@@ -286,7 +300,8 @@ class Recorder:
             recorded = None
             if work.submitted:
                 if work.state is State.WAITING:
-                    await self._wait(work, deadline)
+                    self._be_patient(work, deadline)
+                    await work.future
                 recorded = self._result(work, began_ns)
             if recorded is None:
                 recorded = await self._decide(work.attempt, work.world, deadline)

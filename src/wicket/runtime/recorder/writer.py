@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import structlog
+import uvloop
 
 from wicket.core.errors import Unavailable
 from wicket.core.model import Outcome
@@ -114,7 +115,8 @@ class Writer:
 
     def _run(self) -> None:
         try:
-            asyncio.run(self._live())
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(self._live())
         finally:
             self._tell(lambda: _resolve(self._ended))
 
