@@ -13,10 +13,11 @@ from pathlib import Path
 
 import aiohttp
 import uvicorn
+from starlette.types import Receive, Scope, Send
 
 from tests.reachable import MODERN_META, AgentUnderTest, Answer, Reachable, now
 from wicket.app import Running, running
-from wicket.core.model import JsonObject
+from wicket.front import STATE_KEY, Served
 from wicket.runtime.recorder import Limits
 from wicket.settings import Settings, load_settings
 
@@ -54,13 +55,14 @@ def _settings(directory: Path, wanted: Mapping[str, object]) -> Settings:
 
 @asynccontextmanager
 async def _serving(parts: Running) -> AsyncIterator[str]:
-    async def application(scope: JsonObject, receive: object, send: object) -> None:
-        path = str(scope["path"])
-        door = parts.proxy if path == "/mcp" or path.startswith("/mcp/") else parts.api
-        await door(scope, receive, send)  # type: ignore[arg-type]
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"][STATE_KEY] = parts.front
+        for phase in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{phase}.complete"})
 
     config = uvicorn.Config(
-        application, port=0, lifespan="off", log_level="warning", timeout_graceful_shutdown=1
+        application, port=0, http=Served, lifespan="on", log_level="warning", timeout_graceful_shutdown=1
     )
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())

@@ -17,6 +17,7 @@ from statistics import median
 
 import uvicorn
 import uvloop
+from starlette.types import Receive, Scope, Send
 
 from tests.bench.load import Load
 from tests.bench.policies import ALLOWED_TOOL, SERVICE
@@ -25,7 +26,7 @@ from tests.instance import Instance
 from wicket.app import settle_memory
 from wicket.core.jsonrpc import Request, parse_message
 from wicket.core.session import FRESH
-from wicket.gateway.asgi import McpEndpoint
+from wicket.front import STATE_KEY, Front, Served
 from wicket.gateway.exchange import Passage, Reply
 from wicket.gateway.gateway import Caller, Gateway
 from wicket.gateway.http import Inbound, Outbound, find_bearer
@@ -65,6 +66,9 @@ class Ready:
 
     async def answer(self, inbound: Inbound) -> Outbound:
         return Outbound(200, body=b'{"jsonrpc":"2.0","id":1,"result":{}}' + b" " * len(inbound.body))
+
+    def drain(self) -> None:
+        """Nothing waits."""
 
 
 def inbound_of(key: str, number: int) -> Inbound:
@@ -137,12 +141,19 @@ async def under_load(port: int, key: str, directory: Path) -> float:
 
 
 @asynccontextmanager
-async def serving(door: McpEndpoint) -> AsyncIterator[int]:
+async def serving(front: Front) -> AsyncIterator[int]:
     """The port of a server as `wicket serve` configures it."""
     port = free_port()
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"][STATE_KEY] = front
+        for phase in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{phase}.complete"})
+
     config = uvicorn.Config(
-        door, port=port, lifespan="off", loop="none", http="httptools", ws="none", access_log=False,
-        proxy_headers=False, server_header=False, log_level="warning", log_config=None,
+        application, port=port, lifespan="on", loop="none", http=Served, ws="none", log_level="warning",
+        log_config=None,
     )  # fmt: skip
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
@@ -162,11 +173,13 @@ async def measure(directory: Path) -> list[Stage]:
     ):
         key = await calling_agent(wicket, f"http://127.0.0.1:{upstream_port}")
         settle_memory()
-        gateway, door = wicket.parts.proxy._handler, wicket.parts.proxy._door
+        front = wicket.parts.front
+        gateway = front.handler
         assert isinstance(gateway, Gateway)
-        async with serving(wicket.parts.proxy) as port:
+        async with serving(front) as port:
             whole = median([await under_load(port, key, directory) for _ in range(3)])
-        async with serving(McpEndpoint(Ready(), door)) as port:
+        ready = Front(handler=Ready(), api=front.api, door=front.door, limits=front.limits)
+        async with serving(ready) as port:
             server = median([await under_load(port, key, directory) for _ in range(3)])
         inbounds = [inbound_of(key, number) for number in range(AT_ONCE)]
         await batch(gateway, inbounds, Spent())
@@ -174,7 +187,7 @@ async def measure(directory: Path) -> list[Stage]:
         for _ in range(BATCHES):
             await batch(gateway, inbounds, spent)
         parts = spent.stages(AT_ONCE * BATCHES)
-        return [Stage("**a whole call over HTTP**", whole), Stage("HTTP server and adapter", server), *parts]
+        return [Stage("**a whole call over HTTP**", whole), Stage("the front", server), *parts]
 
 
 if __name__ == "__main__":

@@ -90,7 +90,8 @@ class Server:
         """What Python is to run; it says `ADDRESS` once, and `STARTED` for each worker."""
         return (
             *("-m", "uvicorn", "--factory", self._factory, "--host", "127.0.0.1", "--port", "0"),
-            *("--workers", str(self._workers), "--no-access-log", "--timeout-graceful-shutdown", "5"),
+            *("--http", "wicket.front:Served", "--workers", str(self._workers)),
+            *("--no-access-log", "--timeout-graceful-shutdown", "5"),
         )
 
     async def kill(self) -> None:

@@ -160,6 +160,10 @@ class Gateway:
         except Unavailable as failed:
             return answers.refusal(answers.unavailable(failed), request_id)
 
+    def drain(self) -> None:
+        """End the streams that only wait; calls go on to their ends."""
+        self._listening.end()
+
     async def _call(self, inbound: Inbound, caller: Caller, request: Request) -> Outbound:
         """One call, or another request that is decided like one, from the caller to the forwarded answer."""
         target = self._target(inbound, caller, request)

@@ -5,8 +5,8 @@ passed on as far as the client asked for it; where the upstream says nothing by 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import Final
 
@@ -67,6 +67,25 @@ class Listening:
         self._upstream = upstream
         self._credentials = credentials
         self._recorder = recorder
+        self._parked: set[Flight] = set()
+        self._is_over = False
+
+    def end(self) -> None:
+        """End every stream, and whichever is still to begin: the process is about to stop."""
+        self._is_over = True
+        for flight in tuple(self._parked):
+            flight.cut(None)
+
+    @contextmanager
+    def _park(self, flight: Flight) -> Iterator[None]:
+        with flight:
+            self._parked.add(flight)
+            try:
+                if self._is_over:
+                    flight.cut(None)
+                yield
+            finally:
+                self._parked.discard(flight)
 
     async def listen(
         self,
@@ -84,7 +103,7 @@ class Listening:
         meta: JsonObject = {META_SUBSCRIPTION: request.id}
         outcome = Outcome.CANCELLED
         try:
-            with flight:
+            with self._park(flight):
                 async with AsyncExitStack() as stack:
                     wanted = {} if service is None else _wanted(request, subscribed)
                     target, said, honoured = None, None, wanted
@@ -99,9 +118,11 @@ class Listening:
                     async for notice in self._notices(said, target):
                         if _is_wanted(notice, honoured):
                             yield _told(notice.method, notice.params, meta)
-            over: JsonObject = {"resultType": "complete", "_meta": meta}
-            yield Reply(render_result(request.id, over), is_final=True)
+            yield _over(request)
         except Cut as cut:
+            if self._is_over and cut.reason is None:
+                yield _over(request)
+                return
             refused = answers.refusal(answers.cut_short(cut.reason, world), request.id)
             yield Reply(refused.body if isinstance(refused.body, bytes) else b"", is_final=True)
         finally:
@@ -113,7 +134,7 @@ class Listening:
     ) -> AsyncGenerator[bytes, None]:
         """The body of a legacy GET: what the upstream says in the client's own session; silent where it has none."""
         yield _OPEN
-        with suppress(Cut), flight:
+        with suppress(Cut), self._park(flight):
             async with AsyncExitStack() as stack:
                 if session is not None and session.service is not None:
                     target = await self._target(world, flight, bearer, session.service, session)
@@ -236,6 +257,11 @@ def _told(method: str, params: JsonObject, meta: JsonObject) -> Reply:
     if kept or meta:
         tagged["_meta"] = kept | meta
     return Reply(render_notification(method, tagged), is_final=False)
+
+
+def _over(request: Request) -> Reply:
+    result: JsonObject = {"resultType": "complete", "_meta": {META_SUBSCRIPTION: request.id}}
+    return Reply(render_result(request.id, result), is_final=True)
 
 
 def _not_served(method: str) -> PostedResponse:

@@ -1,7 +1,6 @@
 """The server in this process, or as the parent of its workers."""
 
 import asyncio
-import logging
 import os
 import signal
 import socket
@@ -18,8 +17,10 @@ from wicket.cli.output import print_json, say
 from wicket.cli.work.host import open_host
 from wicket.cli.work.listening import listen
 from wicket.core.errors import Unavailable
+from wicket.front import Served
 from wicket.settings import Settings, load_settings, read_secrets
 from wicket.store.db import check_sqlite
+from wicket.store.health import find_damage
 
 GRACE_S: Final = 10
 """How long calls in flight may go on once the server has been told to stop."""
@@ -58,24 +59,27 @@ async def prepare(settings: Settings) -> None:
     """Whatever could keep a worker from starting, found out before there is one; migrates the database."""
     if settings.database_url is None:
         check_sqlite(workers=settings.workers)
-    async with open_host(settings, make=True):
+    async with open_host(settings, make=True) as host:
         read_secrets(settings)
+        damage = await find_damage(host.database)
+    if damage is not None:
+        raise Unavailable(
+            f"the database is damaged ({damage}): keep a copy of it, and restore a backup",
+            code="database_damaged",
+        )
 
 
 def server_config(settings: Settings, *, grace_s: int = GRACE_S) -> uvicorn.Config:
-    """How uvicorn runs the application: it trusts no header, tells nothing of itself, and keeps no access log."""
+    """How uvicorn runs the process: signals, workers and the lifespan are its own, connections are the front's."""
     return uvicorn.Config(
         "wicket.app:create",
         factory=True,
         workers=settings.workers,
         loop="uvloop",
-        http="httptools",
+        http=Served,
         ws="none",
         lifespan="on",
         backlog=BACKLOG,
-        proxy_headers=False,
-        server_header=False,
-        access_log=False,
         log_config=None,
         log_level="warning",
         timeout_graceful_shutdown=grace_s,
@@ -106,7 +110,6 @@ class AnnouncedServer(uvicorn.Server):
         super().__init__(config)
         self._announce = announce
         self._stopping = stopping
-        logging.getLogger("uvicorn.error").addFilter(_is_news)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         try:
@@ -119,11 +122,6 @@ class AnnouncedServer(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._stopping()
         super().handle_exit(sig, frame)
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    """Whether a line of uvicorn says more than that a request was cut when the grace was over."""
-    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 class AnnouncedWorkers(Multiprocess):

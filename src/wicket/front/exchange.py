@@ -1,0 +1,117 @@
+"""A request to the proxy and its answer, whole or as a stream."""
+
+from contextlib import aclosing
+from typing import Final, Protocol
+
+import structlog
+
+from wicket.core.errors import Refused, RpcCode
+from wicket.front.front import Front
+from wicket.front.rendering import (
+    CLOSE,
+    LAST_CHUNK,
+    is_event_stream,
+    render_chunk,
+    render_start,
+    render_whole,
+)
+from wicket.front.requests import Request
+from wicket.gateway import answers
+from wicket.gateway.http import Chunks, Inbound, Outbound
+
+COMMENT: Final = b": keep-alive\n\n"
+_BROKEN: Final = answers.refusal(
+    Refused("the proxy failed: its log says why", rpc_code=RpcCode.INTERNAL_ERROR, status=500), None
+)
+_LOG = structlog.get_logger(__name__)
+
+
+class Client(Protocol):
+    """Where the answer goes."""
+
+    def write(self, data: bytes) -> None:
+        """Send, or drop it when nobody is there any more."""
+
+    def begin_stream(self, start: bytes, comment: bytes | None) -> None:
+        """An answer that comes in parts; `comment` is sent when it is silent for long."""
+
+    def send_part(self, data: bytes) -> bool:
+        """Send a part of a stream; True when `drained` must be awaited before the next."""
+
+    async def drained(self) -> None:
+        """Wait until the client has read, or has left."""
+
+    async def left(self) -> None:
+        """Wait until the client has left."""
+
+    def answered(self, request: Request) -> None:
+        """The answer is out."""
+
+    def broken(self) -> None:
+        """The answer cannot be brought to its end."""
+
+
+async def answer(client: Client, front: Front, request: Request) -> None:
+    """Have the proxy answer one request, to the end."""
+    is_over = False
+    try:
+        outbound = await _asked(front, request)
+        if isinstance(outbound.body, bytes):
+            has_body = request.method != "HEAD"
+            client.write(
+                render_whole(
+                    outbound, outbound.body, front.date, persists=request.persists, has_body=has_body
+                )
+            )
+            is_over = True
+        else:
+            is_over = await _stream(client, front, request, outbound, outbound.body)
+    finally:
+        if is_over:
+            client.answered(request)
+        else:
+            client.broken()
+
+
+async def _asked(front: Front, request: Request) -> Outbound:
+    inbound = Inbound(
+        request.method, request.target.service, request.headers, request.body, request.caller_ip
+    )
+    try:
+        return await front.handler.answer(inbound)
+    except Exception:  # noqa: BLE001 - the top of the proxy: whatever breaks, the client gets an answer
+        _LOG.exception("proxy_request_failed", path_service=inbound.service)
+        return _BROKEN
+
+
+async def _stream(client: Client, front: Front, request: Request, outbound: Outbound, body: Chunks) -> bool:
+    """Send chunks as they come, and no more than the client reads; False when they broke off.
+
+    Whoever has left is sent nothing, but a call that outlives its client is brought to its end.
+    """
+    is_chunked = request.takes_chunks
+    comment = COMMENT if is_event_stream(outbound) else None
+    async with aclosing(body) as chunks:
+        client.begin_stream(
+            render_start(outbound.status, outbound.headers, front.date) + length_unknown(request),
+            render_chunk(comment) if is_chunked and comment else comment,
+        )
+        try:
+            async for chunk in chunks:
+                if not chunk:
+                    continue  # in chunks it would be the end
+                if client.send_part(render_chunk(chunk) if is_chunked else chunk):
+                    await client.drained()
+        except Exception:  # noqa: BLE001 - the top of the proxy: the client sees a stream that breaks off
+            _LOG.exception("proxy_stream_failed", path_service=request.target.service)
+            return False
+    if is_chunked:
+        client.write(LAST_CHUNK)
+    return True
+
+
+def length_unknown(request: Request) -> bytes:
+    """The end of the headers of an answer whose length nobody knows (RFC 9112 section 6.3)."""
+    if not request.takes_chunks:
+        return CLOSE + b"\r\n"
+    return b"transfer-encoding: chunked\r\n" + (b"" if request.persists else CLOSE) + b"\r\n"
