@@ -16,11 +16,14 @@ import hmac
 import json
 import re
 import unicodedata
+from functools import lru_cache
 from itertools import pairwise
 
 from wicket.core.model import Json, JsonObject
 
 TEXT_BYTES_MAX = 1_024
+NAMES_MAX = 4_096
+"""Names of arguments that are remembered as secret or not: the same few come again and again."""
 SECRET_WORDS = frozenset({
     "token", "tokens", "password", "passwords", "secret", "secrets", "authorization", "credential", "credentials",
     "cookie", "cookies", "apikey", "apikeys", "privatekey", "privatekeys",
@@ -97,7 +100,9 @@ class Redactor:
 
     def _clean(self, value: Json, hide: frozenset[str], *, secret: bool) -> Json:
         if isinstance(value, str):
-            return self.marker(value) if secret or is_secret_text(value) else value
+            if secret or (len(value) >= _TOKEN_LENGTH_MIN and is_secret_text(value)):
+                return self.marker(value)
+            return value
         if isinstance(value, dict):
             return self._clean_object(value, hide, secret=secret)
         if isinstance(value, list):
@@ -119,7 +124,7 @@ class Redactor:
         }
 
     def _clean_name(self, name: str) -> str:
-        return self.marker(name) if is_secret_text(name) else name
+        return self.marker(name) if len(name) >= _TOKEN_LENGTH_MIN and is_secret_text(name) else name
 
 
 def is_marker(value: Json) -> bool:
@@ -127,6 +132,7 @@ def is_marker(value: Json) -> bool:
     return isinstance(value, str) and value.startswith(_MARKER_START)
 
 
+@lru_cache(maxsize=NAMES_MAX)
 def is_secret_name(name: str) -> bool:
     """Whether a name holds a secret's word: `apiKey`, `x-api-key`, `TOKEN_2`; not `projectKey` or `keyword`."""
     if not name.isascii():

@@ -11,6 +11,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as BadBase64
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from hmac import compare_digest
 from hmac import digest as hmac_digest
@@ -21,6 +22,8 @@ from wicket.gateway.http import Inbound
 
 MCP_SESSION_HEADER: Final = "mcp-session-id"
 ENDED_MAX: Final = 100_000
+SESSIONS_KNOWN_MAX: Final = 10_000
+"""Tool sessions whose slots are remembered."""
 _RANDOM_BYTES = 16
 _TAG_BYTES = 16
 _SAFE = re.compile(r"[A-Za-z0-9._:\-]{1,128}\Z")
@@ -93,6 +96,7 @@ def identify(inbound: Inbound, meta: JsonObject, key_id: str, *, is_session_ours
     return _session("fp-" + sha256(seen.encode()).hexdigest()[:24], key_id)
 
 
+@lru_cache(maxsize=SESSIONS_KNOWN_MAX)
 def _session(value: str, key_id: str) -> ClientSession:
     safe = value if _SAFE.match(value) else "h-" + sha256(value.encode("utf-8", "replace")).hexdigest()[:32]
     return ClientSession(external_id=safe, slot=sha256(f"{key_id}\0{safe}".encode()).hexdigest())
