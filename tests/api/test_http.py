@@ -31,6 +31,7 @@ def operations(wicket: Instance) -> list[tuple[str, str]]:
     ]
 
 
+@pytest.mark.promise("P15")
 async def test_every_route_but_the_public_ones_asks_for_a_token(
     wicket: Instance, anonymous: httpx2.AsyncClient
 ) -> None:

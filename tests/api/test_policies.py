@@ -94,6 +94,7 @@ async def test_an_update_that_does_not_say_so_enables_nothing(wicket: Instance) 
     assert (await ada.put(one, {**PERMIT}))["enabled"] is True
 
 
+@pytest.mark.promise("P13")
 async def test_if_match_guards_against_somebody_elses_save(wicket: Instance) -> None:
     ada = await wicket.person("ada")
     path = f"/api/agents/{await ada.make_agent()}/policies"
@@ -116,6 +117,7 @@ async def test_a_deleted_policy_is_gone(wicket: Instance) -> None:
     assert (await ada.get(one, expect=404))["code"] == "not_found"
 
 
+@pytest.mark.promise("P6")
 async def test_every_save_moves_the_agents_revision_before_it_answers(wicket: Instance) -> None:
     ada = await wicket.person("ada")
     agent_id = await ada.make_agent()
@@ -132,6 +134,7 @@ async def test_every_save_moves_the_agents_revision_before_it_answers(wicket: In
     assert revisions == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.promise("P13")
 @pytest.mark.parametrize(
     ("change", "field", "code"),
     [

@@ -80,6 +80,7 @@ async def scene(wicket: Instance) -> Scene:
     return Scene(people, ids, agent_id)
 
 
+@pytest.mark.promise("P15")
 async def test_everybody_may_what_the_role_allows(scene: Scene) -> None:
     for method, below, body, answers in MATRIX:
         for role, status in reversed(list(zip(ROLES, answers, strict=True))):

@@ -146,6 +146,7 @@ NAMES = [
 ]
 
 
+@pytest.mark.promise("P1")
 @pytest.mark.parametrize("corpus", [JSON, RPC, NAMES], ids=["JSON", "JSON-RPC", "tool names"])
 async def test_bad_input_is_refused_and_entered_where_it_is_a_call_and_reaches_nobody(
     corpus: list[Bad], tmp_path: Path
@@ -163,6 +164,7 @@ async def test_bad_input_is_refused_and_entered_where_it_is_a_call_and_reaches_n
     assert arrived == [{"number": number} for number in range(len(corpus))]
 
 
+@pytest.mark.promise("P1")
 async def test_a_call_as_a_notification_is_no_way_in(tmp_path: Path) -> None:
     body = CALL.replace('"id": 7, ', "").encode()
     async with scene(tmp_path) as s:

@@ -44,6 +44,7 @@ async def among_bad_neighbours(directory: Path) -> AsyncIterator[tuple[Scene, di
         yield s, bad
 
 
+@pytest.mark.promise("P12")
 async def test_calls_of_one_service_do_not_wait_for_another(tmp_path: Path) -> None:
     async with among_bad_neighbours(tmp_path) as (s, bad):
         stuck = [asyncio.create_task(s.call(tool="hanging__echo")) for _ in range(50)]
@@ -178,6 +179,7 @@ SWITCHES = {
 }
 
 
+@pytest.mark.promise("P7")
 @pytest.mark.parametrize("name", SWITCHES)
 @pytest.mark.parametrize("streams", [False, True], ids=["waiting", "streaming"])
 async def test_a_call_in_flight_is_cut_when_its_caller_loses_the_right(

@@ -29,6 +29,7 @@ async def _moved_in(s: Scene) -> dict[str, str]:
     return keys
 
 
+@pytest.mark.promise("P8")
 async def test_a_member_s_call_carries_only_that_member_s_token(tmp_path: Path) -> None:
     random = Random(7)
     async with scene(tmp_path, auth=AuthType.BEARER) as s:
@@ -52,6 +53,7 @@ async def test_a_member_s_call_carries_only_that_member_s_token(tmp_path: Path) 
     ]
 
 
+@pytest.mark.promise("P8")
 async def test_lists_are_fetched_with_each_member_s_own_token_too(tmp_path: Path) -> None:
     async with scene(tmp_path, auth=AuthType.BEARER) as s:
         keys = await _moved_in(s)
@@ -65,6 +67,7 @@ def _break_seals(tx: sa.Connection) -> None:
     tx.execute(sa.update(tables.connections).values(sealed=b"\x01nothing that opens"))
 
 
+@pytest.mark.promise("P8")
 async def test_a_denied_call_opens_nothing(tmp_path: Path) -> None:
     """Seen by a seal that cannot be opened: whoever tries answers 412."""
     async with scene(tmp_path, auth=AuthType.BEARER, permit=False) as s:
@@ -81,6 +84,7 @@ async def test_a_denied_call_opens_nothing(tmp_path: Path) -> None:
     assert seen == 0
 
 
+@pytest.mark.promise("P8")
 async def test_a_token_moved_to_another_member_does_not_open(tmp_path: Path) -> None:
     def move(tx: sa.Connection, ann: str, ben: str) -> None:
         connections = tables.connections
@@ -143,6 +147,7 @@ async def _live_through_everything(s: Scene, secrets: dict[str, str]) -> list[An
     return heard
 
 
+@pytest.mark.promise("P9")
 async def test_no_secret_is_found_in_database_logs_answers_or_metrics(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

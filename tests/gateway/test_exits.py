@@ -229,6 +229,7 @@ EXITS = [
 ]
 
 
+@pytest.mark.promise("P2")
 @pytest.mark.parametrize("case", EXITS, ids=[case.name for case in EXITS])
 async def test_every_exit_answers_and_enters_what_the_contract_says(case: Exit, tmp_path: Path) -> None:
     async with scene(tmp_path, settings=case.settings, auth=case.auth, permit=case.permit) as s:

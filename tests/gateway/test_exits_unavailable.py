@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 import sqlalchemy as sa
 
 from tests.gateway.scene import Scene, grown_old, read_gaps, scene, until
@@ -29,6 +30,7 @@ async def locked(s: Scene) -> AsyncIterator[None]:
         stranger.close()
 
 
+@pytest.mark.promise("P2")
 async def test_a_call_that_cannot_be_recorded_is_refused_within_a_quarter_of_a_second(
     tmp_path: Path,
 ) -> None:
@@ -58,6 +60,7 @@ async def test_a_call_that_cannot_be_recorded_is_refused_within_a_quarter_of_a_s
     assert [entry.reason for entry in log] == ["permitted", "permitted"]
 
 
+@pytest.mark.promise("P2")
 async def test_an_allowed_call_that_is_committed_too_late_is_never_forwarded(tmp_path: Path) -> None:
     """Denials, lists and revoked keys do not wait either."""
     async with scene(tmp_path, limits=Limits(), permit=False) as s:
@@ -100,6 +103,7 @@ async def _call_during_handshake(s: Scene, change: JsonObject | None) -> tuple[i
     return answer.status, answer.json
 
 
+@pytest.mark.promise("P6")
 async def test_a_decision_that_grew_old_is_not_sent_when_the_rules_have_moved(tmp_path: Path) -> None:
     async with scene(tmp_path, limits=LATE, era="legacy") as s:
         status, document = await _call_during_handshake(s, {"name": "no"})
@@ -125,6 +129,7 @@ async def test_a_decision_that_grew_old_is_sent_when_the_rules_are_the_same(tmp_
     assert len(s.upstream.calls) == 1
 
 
+@pytest.mark.promise("P2")
 async def test_a_database_that_is_gone_is_told_as_unavailable_and_nothing_is_forwarded(
     tmp_path: Path,
 ) -> None:

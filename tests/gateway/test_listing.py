@@ -104,6 +104,7 @@ async def differently(seen: Seen, out: Out) -> None:
     await out.json({"jsonrpc": "2.0", "id": seen.id, "result": {"resultType": "complete", "tools": [tool]}})
 
 
+@pytest.mark.promise("P14")
 async def test_a_definition_that_changed_for_one_member_is_held_for_that_member_alone(tmp_path: Path) -> None:
     async with scene(tmp_path, auth=AuthType.BEARER) as s:
         keys = {email: await s.agent.key(email) for email in (ANN, BEN)}
@@ -129,6 +130,7 @@ async def test_a_definition_that_changed_for_one_member_is_held_for_that_member_
     assert "result" in recalled.json
 
 
+@pytest.mark.promise("P14")
 @pytest.mark.parametrize(
     "change",
     [
@@ -193,6 +195,7 @@ async def test_a_list_changed_notice_makes_the_next_list_a_fresh_one(tmp_path: P
     assert b"Ignore all previous" not in after.body
 
 
+@pytest.mark.promise("P14")
 async def test_a_change_is_noticed_behind_the_back_of_clients_that_never_list(tmp_path: Path) -> None:
     async with scene(tmp_path) as s:
         s.upstream.tools = [CHANGED]

@@ -93,6 +93,7 @@ async def an_owner(wicket: Reachable, servers: Sequence[Server], upstream: Recor
     return Owner(wicket, servers, Crowd(upstream), agent, made.token, policy.id)
 
 
+@pytest.mark.promise("P6")
 @pytest.mark.slow
 @SLOW_ON_POSTGRES
 async def test_what_one_server_has_answered_every_server_obeys(location: Location) -> None:

@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
+import pytest
 import sqlalchemy as sa
 
 from tests.databases import Location
@@ -123,6 +124,7 @@ def counts_by_the_facts(tx: sa.Connection) -> dict[str | None, tuple[int, int]]:
     return {session: (found["callCount"], found["denyCount"]) for session, found in facts.items()}
 
 
+@pytest.mark.promise("P6")
 @SLOW_ON_POSTGRES
 async def test_a_breaker_counts_a_session_s_calls_over_all_processes(location: Location) -> None:
     async with (

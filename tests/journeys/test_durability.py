@@ -169,6 +169,7 @@ async def outcomes_of(wicket: Reachable, upto: int) -> list[tuple[str, ...]]:
     return [entries[number].outcomes for number in range(1, upto + 1)]
 
 
+@pytest.mark.promise("P3")
 @pytest.mark.slow
 @SLOW_ON_POSTGRES
 async def test_when_one_server_dies_the_calls_of_the_living_are_left_alone(location: Location) -> None:

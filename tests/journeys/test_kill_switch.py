@@ -187,6 +187,7 @@ async def a_caller(wicket: Reachable, upstream: Upstream, name: str) -> Caller:
     return Caller(wicket, agent, await agent.key(ANN), upstream.arrivals[agent.id])
 
 
+@pytest.mark.promise("P7")
 @pytest.mark.slow
 @SLOW_ON_POSTGRES
 async def test_whoever_loses_the_right_is_refused_at_once_or_cut_within_a_second(location: Location) -> None:

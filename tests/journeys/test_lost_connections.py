@@ -76,6 +76,7 @@ async def check_log(database: Database, crowd: Crowd) -> None:
     assert report.ok, report
 
 
+@pytest.mark.promise("P3")
 async def test_no_call_arrives_unrecorded_however_often_connections_break(location: Location) -> None:
     async with (
         RecordingUpstream() as upstream,
@@ -94,6 +95,7 @@ async def test_no_call_arrives_unrecorded_however_often_connections_break(locati
         await check_log(wicket.database, crowd)
 
 
+@pytest.mark.promise("P7")
 async def test_a_call_in_the_air_is_cut_though_the_connections_broke(location: Location) -> None:
     async with (
         RecordingUpstream() as upstream,

@@ -90,6 +90,7 @@ def tampered(data_dir: Path, copy: Path, statements: Sequence[str]) -> Path:
     return copy
 
 
+@pytest.mark.promise("P4")
 @pytest.mark.slow
 @pytest.mark.parametrize("database_kind", ["sqlite"])
 async def test_the_command_finds_what_was_changed_in_the_log_of_real_servers(

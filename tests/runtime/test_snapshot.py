@@ -4,6 +4,8 @@ import asyncio
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+import pytest
+
 from wicket.core.model import AgentStatus, TrustMode
 from wicket.core.world import AgentSettings, MemberKey, World
 from wicket.runtime import snapshot
@@ -153,6 +155,7 @@ async def test_who_goes_away_does_not_stop_the_load_that_others_wait_for() -> No
         assert await staying == database.worlds["a"]
 
 
+@pytest.mark.promise("P10")
 async def test_memory_is_bounded_by_agents() -> None:
     names = [f"agent{number}" for number in range(snapshot.AGENTS_MAX + 10)]
     database = Database({name: world(name, 1, name.encode()) for name in names})

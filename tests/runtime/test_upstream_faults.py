@@ -278,6 +278,7 @@ async def test_a_second_answer_on_a_connection_is_given_to_nobody() -> None:
         assert "bob" in str(reply.answer.result)
 
 
+@pytest.mark.promise("P12")
 async def test_an_upstream_that_hangs_costs_the_callers_of_another_nothing() -> None:
     narrow = upstream_side(wire_limits=WireLimits(connections_per_host=10))
     async with RecordingUpstream() as hung, RecordingUpstream() as healthy, narrow as upstream:
@@ -294,6 +295,7 @@ async def test_an_upstream_that_hangs_costs_the_callers_of_another_nothing() -> 
         await asyncio.gather(*stuck, return_exceptions=True)
 
 
+@pytest.mark.promise("P10")
 async def test_nothing_is_left_behind_by_calls_that_fail() -> None:
     async with RecordingUpstream(era="legacy") as server, upstream_side(PATIENT) as upstream:
         await forward(upstream, target_of(server.url))

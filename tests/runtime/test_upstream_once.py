@@ -52,6 +52,7 @@ async def has_answer(upstream: Upstream, relay: CuttingRelay) -> bool:
                 await asyncio.sleep(0)
 
 
+@pytest.mark.promise("P11")
 @pytest.mark.parametrize(("era", "answers"), MANNERS)
 async def test_a_request_cut_at_any_byte_is_not_sent_again(era: Spoken, answers: AnsweredIn) -> None:
     async with through_a_relay(era, answers) as (upstream, server, relay):
@@ -68,6 +69,7 @@ async def test_a_request_cut_at_any_byte_is_not_sent_again(era: Spoken, answers:
         assert await has_answer(upstream, relay)
 
 
+@pytest.mark.promise("P11")
 @pytest.mark.parametrize(("era", "answers"), MANNERS)
 async def test_a_call_whose_answer_is_cut_at_any_byte_was_sent_once(era: Spoken, answers: AnsweredIn) -> None:
     async with through_a_relay(era, answers) as (upstream, server, relay):
@@ -86,6 +88,7 @@ async def test_a_call_whose_answer_is_cut_at_any_byte_was_sent_once(era: Spoken,
         assert answered <= (len("\r\n0\r\n\r\n") + 1 if answers == "sse" else 0)
 
 
+@pytest.mark.promise("P11")
 async def test_a_connection_that_was_closed_while_idle_is_replaced_before_anything_is_sent() -> None:
     async with through_a_relay("modern", "json") as (upstream, server, relay):
         for _ in range(20):

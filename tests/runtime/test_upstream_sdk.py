@@ -10,6 +10,7 @@ from wicket.core.jsonrpc import Era
 from wicket.runtime.upstream import Answer, Notice
 
 
+@pytest.mark.promise("P17")
 @pytest.mark.parametrize("json_response", [True, False])
 @pytest.mark.parametrize("era", list(Era))
 async def test_an_sdk_server_is_listed_and_called_in_both_eras(era: Era, *, json_response: bool) -> None:

@@ -193,6 +193,7 @@ async def test_a_connection_made_anew_has_another_id(database: Database) -> None
     assert (await connect(scene)).id != first.id
 
 
+@pytest.mark.promise("P9")
 @pytest.mark.parametrize("database_kind", ["sqlite"])
 async def test_no_token_and_no_key_stands_in_the_database_file(
     location: Location, database: Database

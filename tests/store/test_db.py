@@ -61,6 +61,7 @@ def readable_by_others(directory: Path) -> list[str]:
     return [path.name for path in directory.iterdir() if path.is_file() and path.stat().st_mode & 0o077]
 
 
+@pytest.mark.promise("P16")
 async def test_the_migrations_make_the_tables(database: Database) -> None:
     assert await database.read(differences) == []
 
@@ -127,6 +128,7 @@ async def test_many_who_ask_at_once_all_get_their_agents_revision(database: Data
     assert await asyncio.gather(*(database.revision(x) for x in "abcab")) == [1, 7, None, 1, 7]
 
 
+@pytest.mark.promise("P13")
 async def test_what_fails_is_undone_and_moves_no_revision(database: Database) -> None:
     def plant_and_fail(tx: sa.Connection) -> None:
         plant_agent(tx, "b")
@@ -139,6 +141,7 @@ async def test_what_fails_is_undone_and_moves_no_revision(database: Database) ->
     assert await database.revision("a") == 1
 
 
+@pytest.mark.promise("P13")
 async def test_a_read_sees_one_state_while_others_change_it(location: Location) -> None:
     reader, writer = await location.open(), await location.open()
     await writer.change(plant_agent, "a", agents=[])
@@ -176,6 +179,7 @@ async def test_a_read_cannot_write(database: Database) -> None:
     assert await database.read(count_agents) == 0
 
 
+@pytest.mark.promise("P13")
 async def test_changes_of_two_openers_lose_nothing(location: Location) -> None:
     first, second = await location.open(), await location.open()
     await first.change(plant_agent, "a", agents=[])

@@ -90,6 +90,7 @@ async def test_a_tool_in_no_table_waits_for_a_review(database: Database) -> None
     assert (await scene.kinds())[-1] == "tool_reviewed"
 
 
+@pytest.mark.promise("P14")
 async def test_a_changed_definition_is_held_for_its_member_alone(database: Database) -> None:
     scene = await set_scene(database)
     await observe(scene, seen("delete_file"))

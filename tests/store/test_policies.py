@@ -87,6 +87,7 @@ async def test_every_save_is_a_version_with_author_and_note(database: Database) 
     assert await names_in_force(scene) == ["Renamed"]
 
 
+@pytest.mark.promise("P13")
 async def test_a_save_that_saw_an_older_version_is_a_conflict(database: Database) -> None:
     scene = await set_scene(database)
     first = await save(scene, document())

@@ -49,6 +49,7 @@ def is_permitted(
     return decided(world_of(raw_policy(**changes)), call_of(ip=ip), facts=facts, now=now).allowed
 
 
+@pytest.mark.promise("P2")
 def test_without_policies_every_call_is_denied() -> None:
     decision = decided(world_of())
     assert (decision.effect, decision.reason, decision.matched) == (Effect.DENY, Reason.NO_PERMIT_MATCHED, ())
@@ -287,6 +288,7 @@ def test_a_policy_in_a_zone_that_is_unknown_here_denies_the_call() -> None:
         assert (decision.reason, matched_keys(decision.matched)) == (Reason.POLICY_ERRORED, ["p1"])
 
 
+@pytest.mark.promise("P2")
 def test_a_failing_policy_beats_a_matching_forbid_and_every_failing_one_is_cited() -> None:
     broken = replace(parse_policy(raw_policy()), network=Network(inside=("nowhere",)))
     world = build_world(parse_policy(FORBID_READS), broken, parse_policy(PERMIT_ALL), broken)
@@ -294,6 +296,7 @@ def test_a_failing_policy_beats_a_matching_forbid_and_every_failing_one_is_cited
     assert (decision.reason, matched_keys(decision.matched)) == (Reason.POLICY_ERRORED, ["p1", "p3"])
 
 
+@pytest.mark.promise("P2")
 def test_a_policy_that_cedar_cannot_read_denies_its_calls_and_is_cited() -> None:
     huge = CountCondition(CountFact.DENY_COUNT, Operator.LESS_THAN, 2**63)
     unreadable = replace(parse_policy(raw_policy()), effect=PolicyEffect.FORBID, session=(huge,))
@@ -304,6 +307,7 @@ def test_a_policy_that_cedar_cannot_read_denies_its_calls_and_is_cited() -> None
     assert decided(world, call_of("push", tier=Tier.WRITE)).allowed
 
 
+@pytest.mark.promise("P2")
 def test_a_request_that_cedar_cannot_read_is_denied() -> None:
     call = call_of(namespace="not a namespace")
     decision = decided(world_of(raw_policy(service="*", tools=["*"])), call)

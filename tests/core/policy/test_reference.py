@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -134,6 +135,7 @@ def test_the_engine_decides_as_the_reference_does(
         assert (decision.effect, decision.reason, matched_keys(decision.matched)) == expected
 
 
+@pytest.mark.promise("P5")
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(documents=st.lists(POLICIES, max_size=6), facts=FACTS, now=NOWS, ip=st.sampled_from(ADDRESSES))
 def test_a_recorded_request_is_decided_again_to_the_same_result(

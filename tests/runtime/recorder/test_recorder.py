@@ -52,6 +52,7 @@ async def nothing(_database: Database) -> None:
 Change = Callable[[Database], Awaitable[None]]
 
 
+@pytest.mark.promise("P3")
 async def test_a_decision_is_in_the_database_when_commit_returns(
     recorder: Recorder, database: Database, world: World
 ) -> None:
@@ -218,6 +219,7 @@ async def test_a_call_that_was_not_understood_counts_as_a_denial(
     assert (facts["callCount"], facts["denyCount"], facts["toolsUsed"]) == (1, 1, {})
 
 
+@pytest.mark.promise("P2")
 async def test_a_judge_that_raises_is_a_denial_on_record(
     recorder: Recorder, database: Database, world: World
 ) -> None:
@@ -303,6 +305,7 @@ async def test_the_first_ending_of_a_call_counts(
     assert body["recordMs"] > 0
 
 
+@pytest.mark.promise("P3")
 async def test_what_is_open_at_a_stop_is_interrupted_and_the_chain_says_that_it_ended(
     location: Location, database: Database, world: World
 ) -> None:

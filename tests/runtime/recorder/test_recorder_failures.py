@@ -171,6 +171,7 @@ async def test_a_call_is_refused_within_250_ms_while_nothing_can_be_recorded(
     assert len(await rows(database, ENTRIES)) == 1
 
 
+@pytest.mark.promise("P2")
 async def test_a_full_disk_refuses_calls_and_the_next_ledger_is_a_new_writer(
     faulty: Recorder, faults: Faults, database: Database, world: World
 ) -> None:
@@ -202,6 +203,7 @@ async def test_a_row_that_was_committed_though_its_caller_was_refused_ends_as_re
     assert await rows(database, GAPS) == []
 
 
+@pytest.mark.promise("P3")
 async def test_a_commit_whose_answer_was_lost_is_looked_up(
     faulty: Recorder, faults: Faults, database: Database, world: World
 ) -> None:
@@ -253,6 +255,7 @@ async def test_a_recorder_that_cannot_register_does_not_start(
     await recorder.stop()
 
 
+@pytest.mark.promise("P3")
 async def test_outcomes_outlive_a_ledger_that_fails(
     faulty: Recorder, faults: Faults, database: Database, world: World
 ) -> None:

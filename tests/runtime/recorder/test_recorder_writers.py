@@ -90,6 +90,7 @@ async def check_kills(location: Location, database: Database, kills: int) -> Non
     assert report.ok, report.first_bad
 
 
+@pytest.mark.promise("P3")
 async def test_a_killed_recorder_loses_nothing_and_leaves_nothing_open(
     location: Location, database: Database, world: World
 ) -> None:
@@ -97,6 +98,7 @@ async def test_a_killed_recorder_loses_nothing_and_leaves_nothing_open(
     await check_kills(location, database, KILLS)
 
 
+@pytest.mark.promise("P3")
 @pytest.mark.slow
 async def test_however_often_it_is_killed(location: Location, database: Database, world: World) -> None:
     assert world.agent_id == AGENT
@@ -179,6 +181,7 @@ async def test_a_start_names_the_heads_of_the_other_chains(
     assert body["heads"]["0"][0] == 0
 
 
+@pytest.mark.promise("P6")
 async def test_a_call_that_starts_after_a_change_is_decided_under_it(
     recorder: Recorder, location: Location, database: Database, world: World
 ) -> None:

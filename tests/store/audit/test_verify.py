@@ -201,6 +201,7 @@ CASES = {
 }
 
 
+@pytest.mark.promise("P4")
 @pytest.mark.parametrize("name", CASES)
 async def test_the_first_bad_row_is_named(log: Database, name: str) -> None:
     case = CASES[name]
@@ -218,6 +219,7 @@ def places_in(tx: sa.Connection, table: sa.Table) -> list[tuple[int, int]]:
     return [(row.writer, row.seq) for row in tx.execute(sa.select(table.c.writer, table.c.seq))]
 
 
+@pytest.mark.promise("P4")
 async def test_whatever_is_changed_in_whatever_column_is_found(log: Database) -> None:
     chance = random.Random(4)
     for _ in range(MUTATIONS):
