@@ -1,4 +1,5 @@
-/* Disk faults for one directory, preloaded under a process: its n-th write, sync, truncation or creation fails.
+/* Disk faults for one directory, preloaded under a process: its n-th write, sync, truncation, creation or opening
+ * fails.
  *
  * IO_FAULTS_DIRECTORY names the directory, IO_FAULTS_CONTROL a file that holds a `struct control`, which the test
  * has mapped as well: it arms faults and reads the counts while the process runs. With `is_limited`, files of the
@@ -18,12 +19,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum kind { WRITE, SYNC, TRUNCATE, CREATE, KINDS };
+enum kind { WRITE, SYNC, TRUNCATE, CREATE, OPEN /* for writing */, KINDS };
 
 struct control { /* as `_CONTROL` in io_faults.py has it */
   uint64_t counts[KINDS];
-  int64_t kind, error;
-  uint64_t first, last; /* by the count of its kind */
+  int64_t kinds, error; /* a bit each */
+  uint64_t first, last; /* by the count of their kind */
   uint64_t struck;
   int64_t is_limited, room;
 };
@@ -64,7 +65,8 @@ static int is_watched(int descriptor) {
 /* Counts one operation; nonzero, with errno set, when it is to fail. */
 static int strikes(enum kind kind) {
   uint64_t number = __atomic_add_fetch(&control->counts[kind], 1, __ATOMIC_SEQ_CST);
-  if (!control->error || control->kind != (int64_t)kind || number < control->first || number > control->last) return 0;
+  if (!control->error || !(control->kinds >> kind & 1)) return 0;
+  if (number < control->first || number > control->last) return 0;
   __atomic_add_fetch(&control->struck, 1, __ATOMIC_SEQ_CST);
   errno = (int)control->error;
   return 1;
@@ -144,7 +146,10 @@ int open64(const char *path, int flags, ...) {
   va_start(rest, flags);
   mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(rest, mode_t) : 0;
   va_end(rest);
-  if (control && flags & O_CREAT && is_below(path) && access(path, F_OK) != 0 && strikes(CREATE)) return -1;
+  if (control && flags & (O_CREAT | O_WRONLY | O_RDWR) && is_below(path)) {
+    int is_there = access(path, F_OK) == 0;
+    if ((is_there || flags & O_CREAT) && strikes(is_there ? OPEN : CREATE)) return -1;
+  }
   return NEXT(open64)(path, flags, mode);
 }
 

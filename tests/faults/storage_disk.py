@@ -2,9 +2,10 @@
 
 disk = Disk(library, tmp_path / "data", tmp_path / "control")
 server = Server(location, settings=disk.environment)
-disk.fail(Kind.WRITE, errno.ENOSPC, at=disk.count(Kind.WRITE) + 3)
+disk.fail(Kind.WRITE, error=errno.ENOSPC, at=disk.count(Kind.WRITE) + 3)
 """
 
+import errno
 import hashlib
 import mmap
 import os
@@ -27,9 +28,11 @@ class Kind(IntEnum):
     SYNC = 1
     TRUNCATE = 2
     CREATE = 3
+    OPEN = 4
+    """For writing, of what is there."""
 
 
-_KIND, _ERROR, _FIRST, _LAST, _STRUCK, _IS_LIMITED, _ROOM = range(len(Kind), len(Kind) + 7)
+_KINDS, _ERROR, _FIRST, _LAST, _STRUCK, _IS_LIMITED, _ROOM = range(len(Kind), len(Kind) + 7)
 """The other fields, in their order."""
 _CONTROL_BYTES = (_ROOM + 1) * _FIELD.size
 
@@ -70,11 +73,16 @@ class Disk:
         """How many have failed."""
         return self._get(_STRUCK)
 
-    def fail(self, kind: Kind, error: int, *, at: int = 1, to: int = FOR_EVER) -> None:
+    def fail(self, *kinds: Kind, error: int, at: int = 1, to: int = FOR_EVER) -> None:
         """Fail with `error` from the operation of this number on, by `count`; up to the one of number `to`."""
         self.work()
-        for field, value in ((_KIND, kind), (_FIRST, at), (_LAST, to), (_ERROR, error)):
+        chosen = sum(1 << kind for kind in kinds)
+        for field, value in ((_KINDS, chosen), (_FIRST, at), (_LAST, to), (_ERROR, error)):
             self._set(field, value)
+
+    def be_read_only(self) -> None:
+        """As a file system is that the kernel mounts so after an error."""
+        self.fail(Kind.WRITE, Kind.TRUNCATE, Kind.CREATE, Kind.OPEN, error=errno.EROFS)
 
     def limit(self, room_bytes: int) -> None:
         """Let files grow by so much in all: what is deleted gives room back."""

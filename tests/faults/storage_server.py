@@ -1,7 +1,7 @@
 """`wicket serve` on a disk or a database that is made to fail under it, callers who go on, and what must hold.
 
 async with scene(location, disk.environment) as scene:
-    disk.fail(Kind.WRITE, errno.ENOSPC)
+    disk.fail(Kind.WRITE, error=errno.ENOSPC)
     await scene.call()
     disk.work()
     await scene.until_it_works()
@@ -160,4 +160,4 @@ async def staged(location: Location, settings: Mapping[str, str] | None = None) 
         await scene.call("drop")
         await scene.until_settled()
         yield scene
-        await server.stop()
+        await server.stop()  # nothing where the test has killed it

@@ -60,7 +60,7 @@ async def check_every(scene: Scene, disk: Disk, kind: Kind, error: int, lasts: i
     assert count > 0
     for number in range(1, count + 1):
         struck, first = disk.struck, disk.count(kind) + number
-        disk.fail(kind, error, at=first, to=min(first + lasts, FOR_EVER))
+        disk.fail(kind, error=error, at=first, to=min(first + lasts, FOR_EVER))
         await play(scene, disk)
         assert disk.struck > struck, f"there was no operation {number} of {count}"
         if lasts:
@@ -87,7 +87,7 @@ async def test_the_faults_reach_sqlite(on_disk: Location, disk: Disk) -> None:
         await scene.call()
         assert disk.count(Kind.WRITE) > writes
         assert disk.count(Kind.SYNC) > syncs
-        disk.fail(Kind.WRITE, FULL)
+        disk.fail(Kind.WRITE, error=FULL)
         assert (await scene.call()).failed
         assert disk.struck > 0
         disk.work()
@@ -123,7 +123,7 @@ async def test_under_load_a_fault_anywhere_loses_nothing_and_lets_nothing_throug
             (kind, error), lasts = chance.choice(kinds), chance.choice([0, 20, FOR_EVER])
             first = disk.count(kind) + chance.randrange(1, AHEAD_MAX if kind is Kind.WRITE else 100)
             struck, failed = disk.struck, len(scene.failed)
-            disk.fail(kind, error, at=first, to=min(first + lasts, FOR_EVER))
+            disk.fail(kind, error=error, at=first, to=min(first + lasts, FOR_EVER))
             while disk.struck == struck:
                 await call_at_once(scene)
             await call_at_once(scene)

@@ -82,7 +82,9 @@ async def test_with_the_server_down_and_the_disk_full_an_agent_is_disabled(
 
 
 @pytest.mark.slow
-async def test_without_the_reserve_a_full_disk_keeps_the_agent_as_it_is(on_disk: Location, disk: Disk) -> None:
+async def test_without_the_reserve_a_full_disk_keeps_the_agent_as_it_is(
+    on_disk: Location, disk: Disk
+) -> None:
     data_dir = on_disk.sqlite_path.parent
     await left_behind(on_disk, disk)
     assert reserve_of(on_disk).give_up()
@@ -102,7 +104,9 @@ async def test_what_is_no_stop_does_not_touch_the_reserve(on_disk: Location, dis
 
 
 @pytest.mark.slow
-async def test_with_the_server_up_and_the_disk_full_an_agent_is_disabled(on_disk: Location, disk: Disk) -> None:
+async def test_with_the_server_up_and_the_disk_full_an_agent_is_disabled(
+    on_disk: Location, disk: Disk
+) -> None:
     data_dir = on_disk.sqlite_path.parent
     async with full(on_disk, disk) as scene:
         calling = [asyncio.create_task(call_until_told(scene)) for _ in range(8)]

@@ -13,6 +13,7 @@ from wicket.store.db import Database, Kind
 from wicket.store.instants import from_us
 
 SYNCHRONOUS_FULL: Final = 2
+GROWING: Final = frozenset({"audit", "audit_policies", "outcomes", "events", "tool_sessions"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,23 @@ class Health:
 async def examine(database: Database) -> Health:
     """Ask; raises Unavailable when it does not answer."""
     return await database.read(_EXAMINERS[database.kind])
+
+
+async def find_damage(database: Database) -> str | None:
+    """What is wrong with the tables that decisions are made from, in SQLite's own words; None: nothing is.
+
+    The log is left out: it grows, and verifying it finds more.
+    """
+    return await database.read(_find_damage) if database.kind is Kind.SQLITE else None
+
+
+def _find_damage(tx: sa.Connection) -> str | None:
+    for table in tables.METADATA.tables:
+        if table not in GROWING:
+            said = str(tx.exec_driver_sql(f"PRAGMA quick_check('{table}')").scalars().first())
+            if said != "ok":
+                return said.splitlines()[-1]
+    return None
 
 
 def _sqlite(tx: sa.Connection) -> Health:

@@ -20,7 +20,7 @@ from wicket.settings import SECRET_FILE, Settings, load_settings, read_secrets
 from wicket.store import agents
 from wicket.store.audit.verify import verify
 from wicket.store.db import check_sqlite
-from wicket.store.health import Health
+from wicket.store.health import Health, find_damage
 from wicket.store.health import examine as examine_database
 from wicket.store.reserve import Reserve
 
@@ -138,6 +138,7 @@ async def look_at_database(settings: Settings) -> AsyncIterator[Finding]:
             health = await examine_database(host.database)
             yield Finding("database", is_ok=True, what=f"{health.kind} {health.version}, schema is current")
             yield _look_at_durability(health)
+            yield _look_at_tables(await find_damage(host.database))
             yield _look_at_sharing(settings)
             if settings.database_url is None:
                 yield look_at_reserve(Reserve(settings.sqlite_path))
@@ -151,6 +152,14 @@ def _look_at_durability(health: Health) -> Finding:
     if health.is_durable:
         return Finding("durability", is_ok=True, what=health.durability)
     return Finding("durability", is_ok=False, what=f"{health.durability}: what was recorded could be lost")
+
+
+def _look_at_tables(damage: str | None) -> Finding:
+    if damage is None:
+        return Finding("tables", is_ok=True, what="undamaged, as far as decisions are made from them")
+    return Finding(
+        "tables", is_ok=False, what=f"{damage}: stop, keep a copy of the database, restore a backup"
+    )
 
 
 def _look_at_sharing(settings: Settings) -> Finding:

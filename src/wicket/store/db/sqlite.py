@@ -23,8 +23,8 @@ from wicket.store.db.base import (
     R,
     Waiting,
     bump_revisions,
-    foreign_errors_made_ours,
 )
+from wicket.store.db.sqlite_errors import OTHERWISE, SENTENCES, code_of, lacks_room, sqlite_errors_made_ours
 from wicket.store.gate import WriteGate
 from wicket.store.reserve import Reserve
 
@@ -32,9 +32,6 @@ __all__ = ["SqliteDatabase", "check_sqlite", "connect_raw", "connection_over", "
 
 READERS: Final = 2
 BUSY_TIMEOUT_MS: Final = 5_000  # for strangers: writers of ours queue at the gate
-PRIMARY_CODE: Final = 0xFF
-NO_ROOM: Final = frozenset({library.SQLITE_FULL, library.SQLITE_IOERR, library.SQLITE_CANTOPEN})
-"""Not all that a full disk fails with is called so: room for the index of the write-ahead log is an I/O error."""
 REVISION_BUSY_TIMEOUT_MS: Final = 100  # that read happens on the event loop
 CHANGE_WAIT_S: Final = 5.0
 SAFE_WITH_MANY_PROCESSES: Final = (3, 51, 3)
@@ -94,7 +91,7 @@ class _Lane:
 
     def run(self, fn: Callable[[sa.Connection], R]) -> R:
         """Run `fn` in a transaction on this thread's connection."""
-        with foreign_errors_made_ours():
+        with sqlite_errors_made_ours():
             connection: sa.Connection | None = getattr(self._mine, "connection", None)
             if connection is None:
                 connection = self._mine.connection = self._engine.connect()
@@ -150,9 +147,9 @@ class SqliteDatabase:
             await asyncio.to_thread(_prepare, path, urgent=urgent)
             return cls(path)
         except (OSError, library.Error) as error:
-            raise Unavailable(
-                f"`{path}` cannot be opened as a SQLite database: check path and owner"
-            ) from error
+            found = str(getattr(error, "strerror", "") or "no reason is known").lower()
+            why = SENTENCES.get(code_of(error), f"{found}: check path and owner")
+            raise Unavailable(f"`{path}` cannot be opened as a SQLite database: {why}") from error
 
     async def read(
         self, fn: Callable[Concatenate[sa.Connection, P], R], /, *args: P.args, **kwargs: P.kwargs
@@ -209,7 +206,7 @@ class SqliteDatabase:
                 "SELECT revision FROM agents WHERE id = ? AND deleted_at IS NULL", (agent_id,)
             ).fetchall()
         except library.Error as error:
-            raise Unavailable("the database cannot be used right now: try again in a moment") from error
+            raise Unavailable(SENTENCES.get(code_of(error), OTHERWISE)) from error
         return int(found[0][0]) if found else None
 
     async def close(self) -> None:
@@ -230,14 +227,6 @@ def _changing(
         return result
 
     return work
-
-
-def lacks_room(error: BaseException) -> bool:
-    """Whether SQLite could not write what it had to: the disk is full, or as good as."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, library.Error):
-        cause = cause.__cause__
-    return getattr(cause, "sqlite_errorcode", 0) & PRIMARY_CODE in NO_ROOM
 
 
 def _prepare(path: Path, *, urgent: bool) -> None:
