@@ -3,7 +3,6 @@
 import asyncio
 import os
 from pathlib import Path
-from random import Random
 
 import pytest
 import sqlalchemy as sa
@@ -18,7 +17,6 @@ from wicket.store import accounts, tables
 from wicket.store.accounts import Scope
 
 PEOPLE = ("ann@example.com", "ben@example.com", "cyd@example.com")
-CALLS = 500
 
 
 async def _moved_in(s: Scene) -> dict[str, str]:
@@ -27,30 +25,6 @@ async def _moved_in(s: Scene) -> dict[str, str]:
     for email in PEOPLE:
         await s.agent.connect("fake", f"token-of-{email}", email)
     return keys
-
-
-@pytest.mark.promise("P8")
-async def test_a_member_s_call_carries_only_that_member_s_token(tmp_path: Path) -> None:
-    random = Random(7)
-    async with scene(tmp_path, auth=AuthType.BEARER) as s:
-        keys = await _moved_in(s)
-        waiting = iter([random.choice(PEOPLE) for _ in range(CALLS)])
-
-        async def one_after_another() -> None:
-            for number, email in enumerate(waiting):
-                modern = random.random() < 0.5
-                answer = await s.call({"text": email}, key=keys[email], modern=modern)
-                assert answer.status == 200
-                if number % 20 == 0:  # what is open in memory is dropped: the agent has changed
-                    await s.agent.connect("fake", f"token-of-{email}", email)
-
-        await asyncio.gather(*(one_after_another() for _ in range(12)))
-        carried = [(seen.params["arguments"], seen.headers["authorization"]) for seen in s.upstream.calls]
-
-    assert len(carried) == CALLS
-    assert [token for _, token in carried] == [
-        f"Bearer token-of-{arguments['text']}" for arguments, _ in carried if isinstance(arguments, dict)
-    ]
 
 
 @pytest.mark.promise("P8")
