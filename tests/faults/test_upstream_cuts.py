@@ -16,6 +16,7 @@ from typing import Final, Literal, TypeAlias
 
 import pytest
 
+from tests.evidence import note
 from tests.gateway.scene import Scene
 from tests.instance import Answer, Instance
 from tests.upstreams.cutting import CuttingRelay
@@ -175,6 +176,7 @@ async def test_a_call_cut_at_any_byte_went_out_once_at_most_and_its_end_is_told_
     assert answered <= (len("\n\r\n0\r\n\r\n") if way == "down" and answers == "sse" else 0)
 
 
+@pytest.mark.promise("P11")
 @pytest.mark.slow
 async def test_connections_cut_anywhere_repeat_no_call(tmp_path: Path) -> None:
     chance = random.Random(SEED)
@@ -187,6 +189,15 @@ async def test_connections_cut_anywhere_repeat_no_call(tmp_path: Path) -> None:
                 way = chance.choice(WAYS)
                 offset = chance.randrange(1, sizes[way])
                 await scene.cut(way, offset, gently=chance.random() < 0.5)
+            note(
+                "cuts",
+                len(scene.cuts),
+                wrong={
+                    "calls that went out twice": sum(cut.sent > 1 for cut in scene.cuts.values()),
+                    "calls whose client was told wrong": sum(not cut.is_right for cut in scene.cuts.values()),
+                },
+                answered=sum(cut.is_answered for cut in scene.cuts.values()),
+            )
             await scene.check()
         made += len(scene.cuts)
         assert sum(cut.sent > 1 for cut in scene.cuts.values()) == 0, f"seed {SEED}"
