@@ -209,6 +209,43 @@ def test_an_answer_of_an_upstream_that_has_no_one_meaning_is_refused(body: bytes
         parse_upstream_json(body)
 
 
+_TEXT = st.sampled_from(
+    ["", "a", "a, b", "a,b", "a: b", ", ", '"', "\\", "\u00e9", "\u2028", "\x00", "\x1f", "{", "/"]
+)
+_NUMBER = st.sampled_from(
+    ["0", "-0", "1.0", "1e5", "0.1", str(2**63), str(2**64), "9" * 30, "1e-400", "1E+2", "5e-324"]
+)
+
+
+@st.composite
+def _spelled(draw: st.DrawFn, value: st.SearchStrategy[str], size_max: int = 4) -> str:
+    """A JSON object or array as somebody may have written it, keys that come twice included."""
+    comma, colon = draw(st.sampled_from([(",", ":"), (", ", ": "), (",", ": "), (" , ", ":"), (",\n", ": ")]))
+    values = draw(st.lists(value, max_size=size_max))
+    if draw(st.booleans()):
+        return f"[{comma.join(values)}]"
+    is_ascii = draw(st.booleans())
+    keys = [json.dumps(draw(_TEXT), ensure_ascii=is_ascii) for _ in values]
+    return "{" + comma.join(f"{key}{colon}{value}" for key, value in zip(keys, values, strict=True)) + "}"
+
+
+def _keys_once(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    assert len({key for key, _ in pairs}) == len(pairs)
+    return dict(pairs)
+
+
+@given(st.recursive(_NUMBER | _TEXT.map(json.dumps), _spelled, max_leaves=8))
+def test_an_answer_of_an_upstream_means_what_a_careful_reader_reads_in_it(text: str) -> None:
+    try:
+        expected = json.loads(text.replace("\\u0000", "\\ufffd"), object_pairs_hook=_keys_once)
+    except AssertionError:
+        with pytest.raises(Refused):
+            parse_upstream_json(text.encode())
+        return
+    read = parse_upstream_json(text.encode())
+    assert (read, repr(read)) == (expected, repr(expected))
+
+
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_a_double_keeps_each_of_its_bits(value: float) -> None:
     read = parse_json(render_json(value))

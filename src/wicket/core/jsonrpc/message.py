@@ -167,7 +167,10 @@ def find_look_alike(keys: Iterable[str], folded: dict[str, str]) -> str | None:
 
     Folding takes in U+017F and U+212A, which stand for `s` and `k` to parsers that ignore case.
     """
-    return next((key for key in keys if folded.get(key.casefold(), key) != key), None)
+    for key in keys:
+        if folded.get(key.casefold(), key) != key:
+            return key
+    return None
 
 
 def _posted(document: Json, sent: RoutingHeaders) -> Message:

@@ -5,13 +5,16 @@ parsers disagree on is refused: encodings other than UTF-8, byte order marks, du
 a double cannot hold, numbers that overflow, U+0000, lone surrogates, deep nesting.
 
 The work is done by the standard library's scanner in C. What it does not check is checked on the raw bytes
-before it runs, and only where the bytes can hold the fault at all: this is on the path of every call.
+before it runs, and only where the bytes can hold the fault at all: this is on the path of every call. An upstream's
+document is read faster where writing it again shows that it has one meaning only.
 """
 
 import re
 from json import JSONDecodeError, JSONDecoder
 from math import isfinite
 from typing import Final, Never
+
+import orjson
 
 from wicket.core.errors import Refused, RpcCode
 from wicket.core.model import Json
@@ -57,7 +60,29 @@ def parse_upstream_json(body: bytes) -> Json:
     """
     if b"\\u" in body and _SUSPECT.search(body):
         body = _ESCAPE.sub(lambda m: rb"\ufffd" if m["unusable"] else m[0], body)
-    return _parse(body, _UPSTREAM, UPSTREAM_DEPTH_MAX)
+    value = _find_unambiguous(body)
+    return value if value is not None else _parse(body, _UPSTREAM, UPSTREAM_DEPTH_MAX)
+
+
+def _find_unambiguous(body: bytes) -> Json:
+    """The value of a document that is written again just so; None where it is not, or is not to be had.
+
+    orjson keeps the last of two keys and rounds long integers. Whatever it changed shows when the value is written:
+    but for blanks, the bytes of a document say how many members it has and how its numbers are spelled. Nearly all
+    servers write JSON as orjson does, or with a blank behind each comma and colon.
+    """
+    if body.count(b"{") + body.count(b"[") > UPSTREAM_DEPTH_MAX and not _is_shallow(body, UPSTREAM_DEPTH_MAX):
+        return None
+    try:
+        value: Json = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    written = orjson.dumps(value)
+    return value if written == body or _without_blanks(written) == _without_blanks(body) else None
+
+
+def _without_blanks(document: bytes) -> bytes:
+    return document.replace(b", ", b",").replace(b": ", b":")
 
 
 def _parse(body: bytes, decoder: JSONDecoder, depth_max: int) -> Json:
