@@ -1,12 +1,15 @@
 import random
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from tests.databases import Location
+from tests.evidence import SEED, asked, note
 from tests.runtime.recorder.support import (
     AGENT,
     allow,
@@ -20,11 +23,11 @@ from wicket.core.model import Outcome
 from wicket.store import tables
 from wicket.store.audit.entry import OutcomeRow
 from wicket.store.audit.ledger import gap
-from wicket.store.audit.verify import Bad, VerifyReport, verify
+from wicket.store.audit.verify import VerifyReport, verify
 from wicket.store.changes import record_change
 from wicket.store.db import Database
 
-MUTATIONS = 60
+MUTATIONS = asked("WICKET_TEST_MUTATIONS", 60)
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LOG = {"audit": tables.audit, "outcomes": tables.outcomes, "events": tables.events}
 
@@ -219,24 +222,50 @@ def places_in(tx: sa.Connection, table: sa.Table) -> list[tuple[int, int]]:
     return [(row.writer, row.seq) for row in tx.execute(sa.select(table.c.writer, table.c.seq))]
 
 
+@dataclass(frozen=True)
+class Mutation:
+    """What somebody did to the log, and the first place where it can show."""
+
+    what: str
+    statements: Sequence[str | sa.Executable]
+    writer: int
+    seq: int
+
+
 @pytest.mark.promise("P4")
-async def test_whatever_is_changed_in_whatever_column_is_found(log: Database) -> None:
-    chance = random.Random(4)
-    for _ in range(MUTATIONS):
-        table = LOG[chance.choice(list(LOG))]
-        writer, seq = chance.choice(await log.read(places_in, table))
-        column = chance.choice([c for c in table.columns if c.name not in {"writer", "seq"}])
-        found = (await verify_after(log, [_mutation(table, column, writer, seq, chance)])).first_bad
-        assert found is not None, (table.name, column.name, writer, seq)
-        assert isinstance(found, Bad)
-        # A name that cannot be resolved any more, or a hash, shows where it stands; none shows before.
-        assert (found.writer, found.seq) == (writer, seq), (table.name, column.name)
+async def test_whatever_is_done_to_the_log_is_found_at_its_first_bad_row(
+    log: Database, location: Location
+) -> None:
+    chance = random.Random(asked(SEED, 4))
+    places = [(table, place) for table in LOG.values() for place in sorted(await log.read(places_in, table))]
+    missed, misplaced, kinds = [], [], Counter[str]()
+    while kinds.total() < MUTATIONS:
+        table, (writer, seq) = chance.choice(places)
+        mutation = chance.choice(MUTATE)(table, writer, seq, chance, [place for _, place in places])
+        if mutation is None:
+            continue
+        kinds[mutation.what] += 1
+        found = (await verify_after(log, mutation.statements)).first_bad
+        if found is None:
+            missed.append(mutation)
+        elif (found.writer, found.seq) != (mutation.writer, mutation.seq):
+            misplaced.append((mutation, found))
+    note(
+        f"tampering-{'sqlite' if location.url is None else 'postgresql'}",
+        kinds.total(),
+        wrong={"not found": len(missed), "found elsewhere": len(misplaced)},
+        **kinds,
+    )
+    assert missed == []
+    assert misplaced == []
+    assert set(kinds) == {"changed", "deleted", "inserted", "moved"}
 
 
-def _mutation(
-    table: sa.Table, column: sa.Column[object], writer: int, seq: int, chance: random.Random
-) -> sa.Executable:
+def changed(
+    table: sa.Table, writer: int, seq: int, chance: random.Random, _places: Sequence[tuple[int, int]]
+) -> Mutation | None:
     """Another value of the column's own type."""
+    column = chance.choice([c for c in table.columns if c.name not in {"writer", "seq"}])
     if isinstance(column.type, sa.Boolean):
         value: object = ~column
     elif isinstance(column.type, sa.Integer):
@@ -245,4 +274,68 @@ def _mutation(
         value = chance.randbytes(32)
     else:
         value = sa.func.coalesce(column, "") + chance.choice("abc ")
-    return sa.update(table).where(table.c.writer == writer, table.c.seq == seq).values({column: value})
+    return Mutation(
+        "changed",
+        [sa.update(table).where(table.c.writer == writer, table.c.seq == seq).values({column: value})],
+        writer,
+        seq,
+    )
+
+
+def deleted(
+    table: sa.Table, writer: int, seq: int, _chance: random.Random, places: Sequence[tuple[int, int]]
+) -> Mutation | None:
+    """A row that others follow: what is cut off the end, only a head that was kept elsewhere shows."""
+    if (writer, seq + 1) not in places:
+        return None
+    where = (table.c.writer == writer, table.c.seq == seq)
+    cited = sa.delete(tables.audit_policies).where(
+        tables.audit_policies.c.entry_id.in_(
+            sa.select(tables.audit.c.id).where(tables.audit.c.writer == writer, tables.audit.c.seq == seq)
+        )
+    )
+    # Whoever deletes an entry with what cites it leaves the hole alone.
+    statements = [cited] if table is tables.audit else []
+    return Mutation("deleted", [*statements, sa.delete(table).where(*where)], writer, seq)
+
+
+def inserted(
+    table: sa.Table, writer: int, seq: int, chance: random.Random, places: Sequence[tuple[int, int]]
+) -> Mutation | None:
+    """A copy of a row, behind the end of a chain, or beside a row of another table with the same number."""
+    last = max(other for other_writer, other in places if other_writer == writer)
+    at = chance.choice([last + 1, last + chance.randrange(2, 50)])
+    columns: list[Any] = [
+        sa.literal(at).label("seq") if column.name == "seq" else column for column in table.columns
+    ]
+    if table is tables.audit:
+        columns[0] = sa.literal("a-copy").label("id")
+    source = sa.select(*columns).where(table.c.writer == writer, table.c.seq == seq)
+    return Mutation(
+        "inserted", [sa.insert(table).from_select([c.name for c in table.columns], source)], writer, last + 1
+    )
+
+
+def moved(
+    table: sa.Table, writer: int, seq: int, chance: random.Random, places: Sequence[tuple[int, int]]
+) -> Mutation | None:
+    """Two rows of a table change places, or a row takes the place of one that is gone."""
+    seqs = sorted(s for w, s in places if w == writer)
+    other = chance.choice(seqs)
+    if other == seq:
+        return None
+    by_seq = table.c.writer == writer
+    swap = [
+        sa.update(table).where(by_seq, table.c.seq == seq).values(seq=-1),
+        sa.update(table).where(by_seq, table.c.seq == other).values(seq=seq),
+        sa.update(table).where(by_seq, table.c.seq == -1).values(seq=other),
+    ]
+    return Mutation("moved", swap, writer, min(seq, other))
+
+
+MUTATE: list[
+    Callable[
+        [sa.Table, int, int, random.Random, Sequence[tuple[int, int]]],
+        Mutation | None,
+    ]
+] = [changed, changed, deleted, inserted, moved]
