@@ -24,18 +24,26 @@ class WriteGate:
         self._gate = _open(database.with_name(database.name + ".gate"))
         self._write = _open(database.with_name(database.name + ".write"))
 
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Hold the right to write; blocks until it is ours. Keep it under 20 ms."""
+    def take(self) -> None:
+        """Wait until the right to write is ours; then `leave` it within 20 ms."""
         fcntl.flock(self._gate, fcntl.LOCK_EX)
         try:
             fcntl.flock(self._write, fcntl.LOCK_EX)
         finally:
             fcntl.flock(self._gate, fcntl.LOCK_UN)
+
+    def leave(self) -> None:
+        """Let the next one write."""
+        fcntl.flock(self._write, fcntl.LOCK_UN)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Hold the right to write; blocks until it is ours. Keep it under 20 ms."""
+        self.take()
         try:
             yield
         finally:
-            fcntl.flock(self._write, fcntl.LOCK_UN)
+            self.leave()
 
     def close(self) -> None:
         os.close(self._gate)

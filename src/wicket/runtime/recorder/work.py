@@ -65,6 +65,8 @@ class Gap:
 
     def take(self) -> tuple[int, int, int] | None:
         """(count, from, to), leaving none; None when there are none."""
+        if not self.count:
+            return None
         with self._lock:
             if not self.count:
                 return None

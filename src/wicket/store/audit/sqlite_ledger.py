@@ -5,8 +5,8 @@ The methods are coroutines for the sake of the protocol; they block, in the reco
 
 import fcntl
 import os
-from collections.abc import AsyncIterator, Collection, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from json import dumps
 from pathlib import Path
@@ -16,7 +16,7 @@ from wicket.core.model import Outcome
 from wicket.store.audit import statements
 from wicket.store.audit.entry import Chain, OutcomeRow, Row
 from wicket.store.audit.ledger import SWEEP_ROWS_MAX, LedgerFailed, LoadWorld, SessionSeed, started, stopped
-from wicket.store.audit.sqlite_turn import SqliteTurn, insert, sqlite_failures
+from wicket.store.audit.sqlite_turn import SqliteFailures, SqliteTurn, insert
 from wicket.store.db.sqlite import connect_raw, connection_over
 from wicket.store.gate import WriteGate
 
@@ -46,7 +46,7 @@ class SqliteLedger:
         self._held = ExitStack()
 
     async def open(self, now_us: int) -> None:
-        with sqlite_failures("opening"):
+        with SqliteFailures("opening"):
             self._gate = self._held.enter_context(WriteGate(self._path))
             self._raw = connect_raw(self._path)
             self._over = self._held.enter_context(connection_over(self._raw))
@@ -67,22 +67,24 @@ class SqliteLedger:
     def writer(self) -> int:
         return self._chain.writer
 
-    @asynccontextmanager
-    async def turn(
-        self, agents: Collection[str], seeds: Collection[SessionSeed]
-    ) -> AsyncIterator[SqliteTurn]:
-        with self._transaction():
-            turn = SqliteTurn(self._raw, self._chain, self._names, partial(self._load_world, self._over))
-            with sqlite_failures("reading"):
-                turn.read(agents, seeds, idle_us=self._idle_us)
-            yield turn
+    def turn(self, agents: Collection[str], seeds: Collection[SessionSeed]) -> SqliteTurn:
+        load_world = partial(self._load_world, self._over)
+        return SqliteTurn(
+            self._raw,
+            self._gate,
+            self._chain,
+            self._names,
+            load_world,
+            (agents, seeds),
+            idle_us=self._idle_us,
+        )
 
     async def find_entries(self, entry_ids: Collection[str]) -> set[str]:
-        with sqlite_failures("reading"):
+        with SqliteFailures("reading"):
             return {row[0] for row in self._raw.execute(FIND_ENTRIES, (dumps(list(entry_ids)),)).fetchall()}
 
     async def sweep(self, now_us: int) -> bool:
-        with sqlite_failures("sweeping"):
+        with SqliteFailures("sweeping"):
             others = [writer for (writer,) in self._raw.execute(FIND_OTHERS, (self.writer,)).fetchall()]
             self._unswept = {writer: seq for writer, seq in self._unswept.items() if writer in others}
             for writer in others:
@@ -113,12 +115,12 @@ class SqliteLedger:
         """Append and COMMIT rows that name nothing."""
         linked = self._chain.link(rows)
         insert(self._raw, self.writer, linked, {})
-        with sqlite_failures("committing", in_doubt=True):
+        with SqliteFailures("committing", in_doubt=True):
             self._raw.execute("COMMIT")
         self._chain.advance(linked)
 
     async def close(self, stopped_at_us: int | None) -> None:
-        with self._held, sqlite_failures("closing"):
+        with self._held, SqliteFailures("closing"):
             if stopped_at_us is None:
                 return
             with self._transaction():
@@ -130,13 +132,13 @@ class SqliteLedger:
     def _transaction(self) -> Iterator[None]:
         """Our turn to write, undone unless COMMIT was reached."""
         with self._gate.turn():
-            with sqlite_failures("beginning"):
+            with SqliteFailures("beginning"):
                 self._raw.execute("BEGIN IMMEDIATE")
             try:
                 yield
             finally:
                 if self._raw.in_transaction:
-                    with sqlite_failures("rolling back"):
+                    with SqliteFailures("rolling back"):
                         self._raw.execute("ROLLBACK")
 
 

@@ -5,14 +5,14 @@ event loop is busy. So there are few steps: what is read comes as one row of JSO
 inserted by one statement, which is filled up with rows that are not stored.
 """
 
-import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from itertools import chain
 from secrets import token_hex
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
+import orjson
 import sqlalchemy as sa
 
 from wicket.core.jsonrpc import render_json_text
@@ -29,6 +29,7 @@ from wicket.store.audit.ledger import (
     is_idle,
 )
 from wicket.store.db.sqlite import library
+from wicket.store.gate import WriteGate
 
 CHUNK_MAX: Final = 64
 """Rows in one INSERT at most. Sizes are powers of two, so that few statements are prepared, each but once."""
@@ -56,33 +57,66 @@ READ_NAME: Final = "SELECT id FROM names WHERE kind = ? AND name = ?"
 
 
 class SqliteTurn:
-    """See `wicket.store.audit.ledger.Turn`. Made inside BEGIN IMMEDIATE."""
+    """See `wicket.store.audit.ledger.Turn`."""
 
     def __init__(
         self,
         raw: library.Connection,
+        gate: WriteGate,
         chain: Chain,
         names: statements.Names,
         load_world: Callable[[str], World | None],
+        wanted: tuple[Collection[str], Collection[SessionSeed]],
+        *,
+        idle_us: int,
     ) -> None:
+        """`wanted` are the agents and the sessions to read when it is our turn."""
         self._raw = raw
+        self._gate = gate
         self._chain = chain
         self._names = names
         self._load_world = load_world
+        self._wanted = wanted
+        self._idle_us = idle_us
         self.revisions: Mapping[str, int] = {}
         self.sessions: Mapping[str, SessionRow] = {}
 
-    def read(self, agents: Collection[str], seeds: Collection[SessionSeed], *, idle_us: int) -> None:
-        slots = [seed.slot for seed in seeds]
-        revisions, found = self._raw.execute(
-            READ, (render_json_text([*agents]), render_json_text([*slots]))
-        ).fetchall()[0]
-        self.revisions = dict(json.loads(revisions))
-        sessions = {row.slot: row for row in (SessionRow(*columns) for columns in json.loads(found))}
+    async def __aenter__(self) -> Self:
+        self._gate.take()
+        try:
+            with SqliteFailures("beginning"):
+                self._raw.execute("BEGIN IMMEDIATE")
+            with SqliteFailures("reading"):
+                self._read(*self._wanted)
+        except BaseException:
+            self._leave()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
+        """What was not committed is undone."""
+        try:
+            if self._raw.in_transaction:
+                with SqliteFailures("rolling back"):
+                    self._raw.execute("ROLLBACK")
+        finally:
+            self._gate.leave()
+
+    def _read(self, agents: Collection[str], seeds: Collection[SessionSeed]) -> None:
+        slots: list[Json] = [seed.slot for seed in seeds]
+        asked = (render_json_text([*agents]), render_json_text(slots))
+        revisions, found = self._raw.execute(READ, asked).fetchall()[0]
+        self.revisions = dict(orjson.loads(revisions))
+        sessions = {columns[1]: SessionRow(*columns) for columns in orjson.loads(found)}
         for seed in seeds:
             row = sessions.get(seed.slot)
-            if row is not None and is_idle(row, seed, idle_us):
-                self._raw.execute(END_SESSION, (row.last_activity_at + idle_us, row.agent_id, row.id))
+            if row is not None and is_idle(row, seed, self._idle_us):
+                self._raw.execute(END_SESSION, (row.last_activity_at + self._idle_us, row.agent_id, row.id))
                 row = None
             if row is None:
                 sessions[seed.slot] = self._begin_session(seed)
@@ -97,11 +131,11 @@ class SqliteTurn:
         return row
 
     async def load_world(self, agent_id: str) -> World | None:
-        with sqlite_failures("loading a world"):
+        with SqliteFailures("loading a world"):
             return self._load_world(agent_id)
 
     async def commit(self, rows: Sequence[Row], sessions: Sequence[SessionFacts]) -> None:
-        with sqlite_failures("appending"):
+        with SqliteFailures("appending"):
             linked = self._chain.link(rows)
             names = self._intern(linked)
             insert(self._raw, self._chain.writer, linked, self._names.with_new(names))
@@ -110,7 +144,7 @@ class SqliteTurn:
                     [s.facts, s.last_activity_at, s.row.agent_id, s.row.id] for s in sessions
                 ]
                 self._raw.execute(UPDATE_SESSIONS, (render_json_text(facts),))
-        with sqlite_failures("committing", in_doubt=True):
+        with SqliteFailures("committing", in_doubt=True):
             self._raw.execute("COMMIT")
         self._chain.advance(linked)
         self._names.remember(names)
@@ -152,10 +186,20 @@ def _insert_many(table: str, columns: Sequence[str], rows: int) -> str:
     return f"INSERT INTO {table} ({', '.join(columns)}) {values}"
 
 
-@contextmanager
-def sqlite_failures(what: str, *, in_doubt: bool = False) -> Iterator[None]:
-    """Raise LedgerFailed for what SQLite or the file system could not do."""
-    try:
-        yield
-    except (library.Error, sa.exc.DBAPIError, OSError) as error:
-        raise LedgerFailed(f"{what}: {error}", in_doubt=in_doubt) from error
+class SqliteFailures:
+    """Raises LedgerFailed for what SQLite or the file system could not do."""
+
+    __slots__ = ("_in_doubt", "_what")
+
+    def __init__(self, what: str, *, in_doubt: bool = False) -> None:
+        self._what = what
+        self._in_doubt = in_doubt
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, library.Error | sa.exc.DBAPIError | OSError):
+            raise LedgerFailed(f"{self._what}: {error}", in_doubt=self._in_doubt) from error
