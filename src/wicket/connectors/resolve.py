@@ -83,25 +83,31 @@ def resolve(
 class KnownTools:
     """Names of a service's tools that the catalog or a pin knows, looked up where they are and never copied."""
 
-    __slots__ = ("_catalog", "_pins", "_service")
+    __slots__ = ("_service", "_world")
 
     def __init__(self, world: World, service: str) -> None:
-        connector = world.services.get(service)
-        self._catalog: Mapping[str, ToolFacts] = {} if connector is None else connector.tools
-        self._pins = world.pins
+        self._world = world
         self._service = service
 
     def __contains__(self, name: object) -> bool:
-        return name in self._catalog or (self._service, name) in self._pins
+        return isinstance(name, str) and is_known_tool(self._world, self._service, name)
 
     def __iter__(self) -> Iterator[str]:
-        yield from self._catalog
+        connector = self._world.services.get(self._service)
+        catalog: Mapping[str, ToolFacts] = {} if connector is None else connector.tools
+        yield from catalog
         yield from (
-            tool for service, tool in self._pins if service == self._service and tool not in self._catalog
+            tool for service, tool in self._world.pins if service == self._service and tool not in catalog
         )
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+
+def is_known_tool(world: World, service: str, name: str) -> bool:
+    """Whether a tool of a service can be meant by this name."""
+    connector = world.services.get(service)
+    return (connector is not None and name in connector.tools) or (service, name) in world.pins
 
 
 def known_tools(world: World, service: str) -> Collection[str]:

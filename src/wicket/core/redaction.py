@@ -82,12 +82,12 @@ class Redactor:
         `keep` names the arguments that the catalog knows to name resources: their own names do not count as
         secret. `hide` names those that the catalog knows to hold secrets, at whatever depth they stand.
         """
-        return {
-            self._clean_name(name): self._clean(
-                value, hide, secret=name in hide or (name not in keep and is_secret_name(name))
-            )
-            for name, value in arguments.items()
-        }
+        redacted: JsonObject = {}
+        for name, value in arguments.items():
+            secret = name in hide or (name not in keep and is_secret_name(name))
+            is_plain = not secret and (value is None or isinstance(value, int | float))
+            redacted[self._clean_name(name)] = value if is_plain else self._clean(value, hide, secret=secret)
+        return redacted
 
     def marker(self, value: Json) -> str:
         """What stands in the place of `value`; the same for the same value."""

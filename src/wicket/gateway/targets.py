@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from wicket.connectors.resolve import TOOLS_CALL, known_tools
+from wicket.connectors.resolve import TOOLS_CALL, is_known_tool, known_tools
 from wicket.core.errors import Refused, RpcCode
 from wicket.core.jsonrpc import Era, ParamHeader, Request, check_param_headers, tool_call
 from wicket.core.model import OTHER_METHODS, Json, JsonObject, Reason
@@ -59,11 +59,10 @@ class CallTarget:
         """The tool's own name, where the world knows the tool at all; other methods are their own action."""
         if self.method != TOOLS_CALL:
             return self.method
-        tools = known_tools(world, self.service)
-        if self.name in tools:
+        if is_known_tool(world, self.service, self.name):
             return self.name
         shown, prefix = (self.name, None) if self.exposed_as is None else (self.exposed_as, self.service)
-        return find_shortened(shown, prefix, tools) or self.name
+        return find_shortened(shown, prefix, known_tools(world, self.service)) or self.name
 
 
 def parse_target(request: Request, service: str | None) -> CallTarget:
