@@ -15,7 +15,7 @@ from tests.bench.subjects import NGINX_WORKERS, find_nginx
 from tests.bench.upstream import ANSWER_BYTES, EVENT_EVERY_S, EVENTS
 from wicket.store.db.sqlite import library
 
-PACKAGES = ("uvicorn", "uvloop", "httptools", "aiohttp", "cedarpy", "cryptography", "fastapi", "httpx2")
+PACKAGES = ("uvicorn", "uvloop", "httptools", "orjson", "cedarpy", "cryptography", "fastapi", "httpx2")
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,12 @@ def _rows(found: Found) -> Iterator[str]:
          _ratio(found, (busy, "wicket"), (busy, "nginx")), "0.05x", "0.40x"),
         ("the same, CPU per call of the process tree, against nginx's",
          _ratio(found, (busy, "wicket"), (busy, "nginx"), of="cpu_us"), "", "at most 3.5x"),
-        ("denied call, against nginx's calls per second",
+        ("denied call, against the calls per second that nginx forwards",
          _ratio(found, (denied, "wicket"), (busy, "nginx")), "0.08x", "0.60x"),
-        ("denied call, against the naive proxy's calls per second",
-         _ratio(found, (denied, "wicket"), (denied, "naive")), "10x", ""),
+        ("denied call, against the calls per second that the naive proxy forwards",
+         _ratio(found, (denied, "wicket"), (busy, "naive")), "10x", ""),
+        ("denied call, against the calls per second that the naive proxy denies",
+         _ratio(found, (denied, "wicket"), (denied, "naive")), "", ""),
         ("latency added at concurrency 1, against nginx, at the median", _added(found), "1.5 ms", "0.6 ms"),
         ("server-sent events passed through, CPU per event, against nginx",
          _ratio(found, (Case("streamed", 32), "wicket"), (Case("streamed", 32), "nginx"), of="cpu_us"),
