@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from tests.evidence import note
 from wicket.core.model import Json, JsonObject, PolicyEffect, PolicyRef
 from wicket.core.policy.document import digest_of, parse_policy
 from wicket.core.policy.engine import Rules
@@ -32,6 +33,17 @@ class Replayed:
     @property
     def again(self) -> int:
         return self.same + self.same_without_policies
+
+
+def note_replayed(found: Replayed) -> None:
+    note(
+        "replays",
+        found.again,
+        wrong={"decided otherwise": len(found.different)},
+        denied_without_a_policy=found.same_without_policies,
+        refused_before_a_decision=found.refused_before,
+        redacted=found.redacted,
+    )
 
 
 def replay(tx: sa.Connection) -> Replayed:

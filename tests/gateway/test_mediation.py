@@ -18,7 +18,7 @@ from tests.evidence import SEED, asked, note
 from tests.gateway.messages import Messages, Sent
 from tests.gateway.scene import Entry, Scene, read_gaps
 from tests.instance import AgentUnderTest, Instance
-from tests.replay import Replayed, replay
+from tests.replay import Replayed, note_replayed, replay
 from tests.upstreams.recording import ECHO, AnsweredIn, RecordingUpstream, Seen
 from wicket.core.errors import Refused
 from wicket.core.jsonrpc import Request, parse_message
@@ -253,14 +253,7 @@ def _note(found: Findings) -> None:
         entries=len(found.log),
         refused_unrecorded=found.missed,
     )
-    note(
-        "replays",
-        found.replayed.again,
-        wrong={"decided otherwise": len(found.replayed.different)},
-        denied_without_a_policy=found.replayed.same_without_policies,
-        refused_before_a_decision=found.replayed.refused_before,
-        redacted=found.replayed.redacted,
-    )
+    note_replayed(found.replayed)
 
 
 @pytest.mark.promise("P1")

@@ -12,6 +12,7 @@ from tests.journeys.log import Logged, read_log
 from tests.journeys.servers import WHOLE, outside, several
 from tests.journeys.windows import Change, Window, change_under_load, wrong_by_arrival, wrong_by_the_log
 from tests.reachable import AgentUnderTest
+from tests.replay import Replayed, note_replayed, replay
 from tests.upstreams.recording import RecordingUpstream
 from wicket.core.model import AgentStatus
 
@@ -31,6 +32,7 @@ class Findings:
     """Calls that could not be recorded in time on a busy machine."""
     writers: int
     """Processes that have decided something."""
+    replayed: Replayed
 
 
 def changes_of(agent: AgentUnderTest, policy_id: str, times: int) -> list[Change]:
@@ -60,6 +62,7 @@ async def toggled_under_load(
         async with crowd.calling([wicket], key, echo=16):
             windows = await change_under_load(crowd, agent, changes_of(agent, policy.id, toggles))
         entries = await read_log(wicket.database)
+        replayed = await wicket.database.read(replay)
     allowed_at = {revision: True} | {window.revision: window.allowed for window in windows}
     ended = [story for story in crowd.stories.values() if story.ended is not None]
     return Findings(
@@ -69,6 +72,7 @@ async def toggled_under_load(
         calls=len(ended),
         failed=sum(story.failed for story in ended),
         writers=len({entry.writer for entry in entries}),
+        replayed=replayed,
     )
 
 
@@ -83,11 +87,13 @@ def note_changes(found: Findings, part: str) -> None:
         calls=found.calls,
         calls_not_recorded_in_time=found.failed,
     )
+    note_replayed(found.replayed)
 
 
 def assert_bound(found: Findings, *, toggles: int, workers: int) -> None:
     assert found.wrong == []
     assert found.wrong_entries == []
+    assert found.replayed.different == []
     assert found.windows == 4 * toggles
     assert found.calls - found.failed >= 5 * found.windows
     assert found.writers == workers
