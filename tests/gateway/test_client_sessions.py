@@ -5,7 +5,7 @@ import os
 import pytest
 
 from wicket.core.model import JsonObject
-from wicket.gateway.client_sessions import ENDED_MAX, ClientSession, McpSessions, identify
+from wicket.gateway.client_sessions import ENDED_MAX, ClientSession, McpSessions, client_of, identify
 from wicket.gateway.http import Inbound
 
 CLAUDE, MCP, OPENAI, OTHER, AGENT = (
@@ -96,6 +96,31 @@ def test_a_value_is_good_for_the_key_that_it_was_given_to_and_on_every_replica(m
     assert value.isascii()
     assert value.isprintable()
     assert value != mcp.issue("key")
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "kept"),
+    [
+        ("claude-ai", "0.1.0", ("claude-ai", "0.1.0")),
+        ("", "", ("", "")),
+        ("ä" * 50, "9" * 50, ("ä" * 20, "9" * 22)),
+        ("x" + "ä" * 50, "1", ("x" + "ä" * 19, "1")),
+        ("a\0b", "\ud800c", ("ab", "c")),
+    ],
+)
+def test_a_value_keeps_what_the_client_called_itself(
+    name: str, version: str, kept: tuple[str, str], mcp: McpSessions
+) -> None:
+    value = mcp.issue("key", client_name=name, client_version=version)
+    assert mcp.is_open(value, "key")
+    assert client_of(value) == kept
+    assert session((MCP, value)).external_id == value
+
+
+def test_a_value_with_another_client_in_it_is_not_ours(mcp: McpSessions) -> None:
+    value = mcp.issue("key", client_name="honest")
+    assert not mcp.is_open(value[:43], "key")
+    assert not mcp.is_open(value[:44] + mcp.issue("key", client_name="others")[44:], "key")
 
 
 def test_guesses_are_not_ours(mcp: McpSessions) -> None:

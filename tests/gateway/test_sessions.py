@@ -56,6 +56,21 @@ async def test_the_first_of_the_headers_names_the_session_then_metadata_then_a_f
     assert all(name.startswith("fp-") for name in found[5:])
 
 
+async def test_the_entry_names_the_client_in_both_eras(tmp_path: Path) -> None:
+    hello: JsonObject = {"protocolVersion": "2025-11-25", "clientInfo": {"name": "desk", "version": "7"}}
+    async with scene(tmp_path) as s:
+        desk = (await s.wicket.rpc(s.key, "initialize", hello)).headers[MCP]
+        await s.call(headers={MCP: desk})
+        await s.call(headers={MCP: desk, CLAUDE: "elsewhere"})
+        await s.call(modern=True)
+        await s.call()
+        bodies = [json.loads(str(entry["body"])) for entry in await s.wicket.entries()]
+
+    assert [(body["clientName"], body["clientVersion"]) for body in bodies] == [
+        ("desk", "7"), ("desk", "7"), ("tests", "1"), ("", ""),
+    ]  # fmt: skip
+
+
 async def test_a_session_id_is_made_harmless_before_it_is_kept(tmp_path: Path) -> None:
     async with scene(tmp_path) as s:
         for name in ('"><script>', "x" * 2000, "a b", "ok.id:1"):

@@ -26,6 +26,8 @@ SESSIONS_KNOWN_MAX: Final = 10_000
 """Tool sessions whose slots are remembered."""
 _RANDOM_BYTES = 16
 _TAG_BYTES = 16
+_CLIENT_AT = _RANDOM_BYTES + _TAG_BYTES
+_NAME_BYTES_MAX, _VERSION_BYTES_MAX = 40, 22  # with the rest, 127 characters: what is longer is not echoed
 _SAFE = re.compile(r"[A-Za-z0-9._:\-]{1,128}\Z")
 _BEFORE_MCP = ("x-claude-code-session-id",)
 _AFTER_MCP = ("openai-conversation-id", "x-mcp-session-id")
@@ -50,10 +52,11 @@ class McpSessions:
         self._random = random
         self._ended: dict[str, None] = {}
 
-    def issue(self, key_id: str) -> str:
-        """A new unguessable value that only this member key may use."""
+    def issue(self, key_id: str, *, client_name: str = "", client_version: str = "") -> str:
+        """A new unguessable value that only this member key may use; it keeps what the client called itself."""
         nonce = self._random(_RANDOM_BYTES)
-        return _spelled(nonce + self._tag(nonce, key_id))
+        client = _clipped(client_name, _NAME_BYTES_MAX) + b"\0" + _clipped(client_version, _VERSION_BYTES_MAX)
+        return _spelled(nonce + self._tag(nonce, key_id, client) + client)
 
     def is_open(self, value: str, key_id: str) -> bool:
         """Whether we handed `value` out to this member key and it has not been ended."""
@@ -67,19 +70,36 @@ class McpSessions:
 
     def _is_ours(self, value: str, key_id: str) -> bool:
         try:
-            raw = urlsafe_b64decode(value.encode() + b"=" * (-len(value) % 4))
+            raw = _read(value)
         except (BadBase64, ValueError):
             return False
-        if len(raw) != _RANDOM_BYTES + _TAG_BYTES or _spelled(raw) != value:
+        if len(raw) <= _CLIENT_AT or _spelled(raw) != value:
             return False  # decoding is lenient; with two spellings, one would outlive the end of the other
-        return compare_digest(raw[_RANDOM_BYTES:], self._tag(raw[:_RANDOM_BYTES], key_id))
+        nonce, tag, client = raw[:_RANDOM_BYTES], raw[_RANDOM_BYTES:_CLIENT_AT], raw[_CLIENT_AT:]
+        return compare_digest(tag, self._tag(nonce, key_id, client))
 
-    def _tag(self, nonce: bytes, key_id: str) -> bytes:
-        return hmac_digest(self._secret, b"mcp-session\0" + nonce + key_id.encode(), "sha256")[:_TAG_BYTES]
+    def _tag(self, nonce: bytes, key_id: str, client: bytes) -> bytes:
+        signed = b"mcp-session\0" + nonce + key_id.encode() + b"\0" + client
+        return hmac_digest(self._secret, signed, "sha256")[:_TAG_BYTES]
+
+
+@lru_cache(maxsize=SESSIONS_KNOWN_MAX)
+def client_of(value: str) -> tuple[str, str]:
+    """Name and version of the client that an open `Mcp-Session-Id` was handed out to."""
+    name, _, version = _read(value)[_CLIENT_AT:].partition(b"\0")
+    return name.decode("utf-8", "ignore"), version.decode("utf-8", "ignore")
+
+
+def _clipped(text: str, bytes_max: int) -> bytes:
+    return text.replace("\0", "").encode("utf-8", "ignore")[:bytes_max]
 
 
 def _spelled(raw: bytes) -> str:
     return urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _read(value: str) -> bytes:
+    return urlsafe_b64decode(value.encode() + b"=" * (-len(value) % 4))
 
 
 def identify(inbound: Inbound, meta: JsonObject, key_id: str, *, is_session_ours: bool) -> ClientSession:

@@ -31,7 +31,7 @@ from wicket.core.model import Reason
 from wicket.core.world import Member, MemberKey, World
 from wicket.gateway import answers, counts
 from wicket.gateway.attempts import Attempts
-from wicket.gateway.client_sessions import MCP_SESSION_HEADER, ClientSession, McpSessions, identify
+from wicket.gateway.client_sessions import MCP_SESSION_HEADER, ClientSession, McpSessions, client_of, identify
 from wicket.gateway.exchange import Exchange, Passage, Reply
 from wicket.gateway.flights import FlightId, Flights
 from wicket.gateway.http import (
@@ -177,6 +177,7 @@ class Gateway:
     ) -> Recorded:
         """The decision, durable; raises Refused (429) where the key's bucket is empty."""
         caller, wait_s = await self._limited(caller)
+        request = _introduced(inbound, caller, request)
         attempt = self._attempts.build(inbound, request, target, caller.key, caller.session, caller.world)
         if wait_s is not None:
             entry_id = await self._recorder.refuse(attempt, caller.world, Reason.RATE_LIMITED)
@@ -365,6 +366,15 @@ class Gateway:
             per_second=self._bucket.per_second if own.rate_per_second is None else own.rate_per_second,
             now_ns=self._monotonic_ns(),
         )
+
+
+def _introduced(inbound: Inbound, caller: Caller, request: Request) -> Request:
+    """With the client's name, which a legacy client says once: the value that it was handed out then keeps it."""
+    session_id = inbound.header(MCP_SESSION_HEADER)
+    if request.era is Era.MODERN or session_id is None or not caller.is_session_ours:
+        return request
+    name, version = client_of(session_id)
+    return replace(request, client_name=name, client_version=version)
 
 
 class _Events:

@@ -84,7 +84,9 @@ class Others:
     async def _initialized(
         self, request: Request, world: World, key: MemberKey, bearer: str, service: str | None
     ) -> Outbound:
-        session_id = self._mcp_sessions.issue(key.id)
+        session_id = self._mcp_sessions.issue(
+            key.id, client_name=request.client_name, client_version=request.client_version
+        )
         session = self._legacy.open(session_id, service, request.capabilities)
         able = await self._offers.capabilities(world, key, bearer, Era.LEGACY, session or service)
         return answers.initialized(request, version=__version__, session_id=session_id, capabilities=able)
