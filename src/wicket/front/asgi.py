@@ -32,19 +32,19 @@ async def answer(client: Client, front: Front, request: Request) -> None:
 
 
 def _scope(request: Request) -> dict[str, Any]:
-    target = request.target
+    target, inbound = request.target, request.inbound
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
         "http_version": "1.1" if request.takes_chunks else "1.0",
-        "method": request.method,
+        "method": inbound.method,
         "scheme": "http",
         "path": target.path,
         "raw_path": target.raw_path,
         "query_string": target.query,
         "root_path": "",
-        "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in request.headers],
-        "client": (request.caller_ip, 0),
+        "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in inbound.headers],
+        "client": (inbound.caller_ip, 0),
         "server": None,
     }
 
@@ -64,7 +64,7 @@ class _Exchange:
     async def receive(self) -> Message:
         if not self._is_read:
             self._is_read = True
-            return {"type": "http.request", "body": self._request.body, "more_body": False}
+            return {"type": "http.request", "body": self._request.inbound.body, "more_body": False}
         if not self._is_complete:
             await self._client.left()
         return {"type": "http.disconnect"}
@@ -85,7 +85,7 @@ class _Exchange:
     def _whole(self, status: int, headers: Headers, body: bytes) -> None:
         request = self._request
         outbound = Outbound(status, headers, body)
-        has_body = request.method != "HEAD"
+        has_body = request.inbound.method != "HEAD"
         self._client.write(
             render_whole(outbound, body, self._front.date, persists=request.persists, has_body=has_body)
         )
@@ -96,7 +96,7 @@ class _Exchange:
             self._is_streaming = True
             start = render_start(status, headers, self._front.date) + length_unknown(request)
             self._client.begin_stream(start, None)
-        if request.method == "HEAD":
+        if request.inbound.method == "HEAD":
             return
         part = render_chunk(body) if body and request.takes_chunks else body
         if is_last and request.takes_chunks:

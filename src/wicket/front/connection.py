@@ -16,7 +16,7 @@ from wicket.front.door import closing_cancels
 from wicket.front.front import Front
 from wicket.front.limits import PIPELINED_MAX, RETRY_AFTER_S, SLICE_BYTES
 from wicket.front.rendering import CONTINUE, refusal, render_whole
-from wicket.front.requests import Phase, Request, RequestReader
+from wicket.front.requests import BETWEEN, BODY, HEAD, Phase, Request, RequestReader
 from wicket.gateway.http import Outbound
 
 
@@ -38,7 +38,7 @@ class Connection(asyncio.Protocol):
         self._unparsed = b""
         self._is_held = False
         """Nothing more is read until there is room for it."""
-        self._phase = Phase.BETWEEN
+        self._phase: Phase = BETWEEN
         self._phase_since_s = front.now_s
         self._is_half_open = False
         self._is_deaf = False
@@ -121,7 +121,7 @@ class Connection(asyncio.Protocol):
             self.read_by_s = inf  # it is we who keep the client waiting
         elif self._is_held and not must_wait:
             self._transport.resume_reading()
-            self._phase = Phase.BETWEEN  # and its time begins anew
+            self._phase = BETWEEN  # and its time begins anew
             self._watch(self._reader)
         self._is_held = must_wait
 
@@ -133,14 +133,14 @@ class Connection(asyncio.Protocol):
         except Refused as error:
             refused = error
         if reader.complete:
-            self._phase = Phase.BETWEEN
+            self._phase = BETWEEN
             self._queue.extend(reader.complete)
             if not reader.complete[-1].persists:  # what follows it is nobody's
                 self._is_deaf, refused = True, None
             reader.complete.clear()
         if refused is not None:
             self._refuse(refused)
-        if self._is_half_open or reader.phase is not Phase.BETWEEN:
+        if self._is_half_open or reader.phase is not BETWEEN:
             self._watch(reader)
         if self._task is None:
             self._advance()
@@ -148,7 +148,7 @@ class Connection(asyncio.Protocol):
     def _watch(self, reader: RequestReader) -> None:
         """Keep the time of a request that is not complete, and count what it holds."""
         front, phase = self._front, reader.phase
-        if self._is_deaf or phase is Phase.BETWEEN:
+        if self._is_deaf or phase is BETWEEN:
             front.crowd.finish(self)
             self._is_half_open = False
             return
@@ -158,7 +158,7 @@ class Connection(asyncio.Protocol):
         if phase is not self._phase:
             self._phase, self._phase_since_s = phase, front.now_s
             limits = front.limits
-            self.read_by_s = front.now_s + (limits.head_s if phase is Phase.HEAD else limits.body_s)
+            self.read_by_s = front.now_s + (limits.head_s if phase is HEAD else limits.body_s)
         if not front.crowd.hold(self, reader.held_bytes):
             self._refuse(_no_room("too many requests are under way: try again"))
 
@@ -176,7 +176,7 @@ class Connection(asyncio.Protocol):
         if self._writable is not None or self.is_lost:
             return
         if self._queue:
-            if self._phase is Phase.BETWEEN:
+            if self._phase is BETWEEN:
                 self.read_by_s = inf
             self._begin(self._queue.popleft())
         elif self._unparsed:
@@ -184,7 +184,7 @@ class Connection(asyncio.Protocol):
         elif self._reader.awaits_continue and not self._is_deaf:
             self._reader.awaits_continue = False
             self._transport.write(CONTINUE)
-        elif self._phase is Phase.BETWEEN and self.read_by_s == inf:
+        elif self._phase is BETWEEN and self.read_by_s == inf:
             self.read_by_s = self._front.now_s + self._front.limits.keep_alive_s
 
     def _begin(self, item: Request | Outbound) -> None:
@@ -293,9 +293,9 @@ class Connection(asyncio.Protocol):
         self.read_by_s = inf
         if self._is_stopping:
             self.drop()
-        elif self._phase is Phase.BETWEEN:
+        elif self._phase is BETWEEN:
             self._close()
-        elif self._phase is Phase.BODY and now_s < (until_s := self._body_until_s()):
+        elif self._phase is BODY and now_s < (until_s := self._body_until_s()):
             self.read_by_s = until_s
         else:
             self._refuse(_too_slow())
@@ -337,7 +337,8 @@ class Connection(asyncio.Protocol):
 
 def _leaving_cancels(request: Request) -> bool:
     """In the modern era, and for what only ever waits; what else was asked is brought to its end."""
-    return request.target.is_mcp and (request.method != "POST" or closing_cancels(request.headers))
+    inbound = request.inbound
+    return request.target.is_mcp and (inbound.method != "POST" or closing_cancels(inbound.headers))
 
 
 def _no_room(sentence: str) -> Refused:

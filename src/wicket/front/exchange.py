@@ -17,7 +17,7 @@ from wicket.front.rendering import (
 )
 from wicket.front.requests import Request
 from wicket.gateway import answers
-from wicket.gateway.http import Chunks, Inbound, Outbound
+from wicket.gateway.http import Chunks, Outbound
 
 COMMENT: Final = b": keep-alive\n\n"
 _BROKEN: Final = answers.refusal(
@@ -55,33 +55,24 @@ async def answer(client: Client, front: Front, request: Request) -> None:
     """Have the proxy answer one request, to the end."""
     is_over = False
     try:
-        outbound = await _asked(front, request)
-        if isinstance(outbound.body, bytes):
-            has_body = request.method != "HEAD"
+        try:
+            outbound = await front.handler.answer(request.inbound)
+        except Exception:  # noqa: BLE001 - the top of the proxy: whatever breaks, the client gets an answer
+            _LOG.exception("proxy_request_failed", path_service=request.target.service)
+            outbound = _BROKEN
+        body, has_body = outbound.body, request.inbound.method != "HEAD"
+        if isinstance(body, bytes):
             client.write(
-                render_whole(
-                    outbound, outbound.body, front.date, persists=request.persists, has_body=has_body
-                )
+                render_whole(outbound, body, front.date, persists=request.persists, has_body=has_body)
             )
             is_over = True
         else:
-            is_over = await _stream(client, front, request, outbound, outbound.body)
+            is_over = await _stream(client, front, request, outbound, body)
     finally:
         if is_over:
             client.answered(request)
         else:
             client.broken()
-
-
-async def _asked(front: Front, request: Request) -> Outbound:
-    inbound = Inbound(
-        request.method, request.target.service, request.headers, request.body, request.caller_ip
-    )
-    try:
-        return await front.handler.answer(inbound)
-    except Exception:  # noqa: BLE001 - the top of the proxy: whatever breaks, the client gets an answer
-        _LOG.exception("proxy_request_failed", path_service=inbound.service)
-        return _BROKEN
 
 
 async def _stream(client: Client, front: Front, request: Request, outbound: Outbound, body: Chunks) -> bool:

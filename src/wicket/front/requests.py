@@ -14,7 +14,7 @@ from wicket.core.errors import Refused, RpcCode
 from wicket.front.door import Door, caller_address, check_origin_and_host, is_host
 from wicket.front.limits import FRAMING_BYTES_MAX, FRAMING_SHARE_MAX, SLICE_BYTES, Limits
 from wicket.front.targets import Target, is_below_mcp, parse_target
-from wicket.gateway.http import Headers
+from wicket.gateway.http import Inbound
 
 _METHODS: Final = {
     method.encode(): method for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -29,6 +29,7 @@ _NAMES: Final = {
     spelled.encode(): name for name in _COMMON_NAMES for spelled in (name, name.title(), name.upper())
 }
 _ONCE: Final = frozenset({"host", "content-length", "transfer-encoding", "expect"})
+NO_HOST: Final = "\0"
 _CONTINUE: Final = "100-continue"
 
 
@@ -40,15 +41,16 @@ class Phase(IntEnum):
     BODY = 2
 
 
+# Reading a member off its class costs more than all else that is done for a header.
+BETWEEN, HEAD, BODY = Phase
+
+
 @dataclass(slots=True)
 class Request:
     """One complete request."""
 
-    method: str
+    inbound: Inbound
     target: Target
-    headers: Headers
-    body: bytes
-    caller_ip: str
     persists: bool
     """Whether the connection goes on after the answer."""
     takes_chunks: bool
@@ -69,10 +71,10 @@ class RequestReader:
         self._is_proxied = door.trusts(peer)
         self._parser = HttpRequestParser(self)
         self._head_held_max = limits.head_bytes_max + limits.target_bytes_max + SLICE_BYTES
-        self._host: str | None = None
+        self._host: str | None = NO_HOST
         """The last Host that was found to be ours."""
         self.complete: list[Request] = []
-        self.phase = Phase.BETWEEN
+        self.phase = BETWEEN
         self.awaits_continue = False
         self.held_bytes = 0
         """What the incomplete request has sent so far, about."""
@@ -81,7 +83,6 @@ class RequestReader:
     def _begin(self) -> None:
         self._url = b""
         self._headers: list[tuple[str, str]] = []
-        self._head_bytes = 0
         self._parts: list[bytes] = []
         self._body_bytes = 0
 
@@ -96,11 +97,11 @@ class RequestReader:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
             raise _cause(error) from error
-        if self.phase is Phase.BETWEEN:
+        if self.phase is BETWEEN:
             return
         # Of the bytes that a request began in, an unknown share is its own: all of them are counted.
         self.held_bytes += len(data)
-        if self.phase is Phase.HEAD and self.held_bytes > self._head_held_max:
+        if self.phase is HEAD and self.held_bytes > self._head_held_max:
             raise _too_many_headers(self._limits)
         if self.held_bytes > self._head_held_max + FRAMING_BYTES_MAX + FRAMING_SHARE_MAX * self._body_bytes:
             raise _malformed("the body's chunks have more around them than in them")
@@ -110,7 +111,7 @@ class RequestReader:
     def on_message_begin(self) -> None:
         if self._is_over:
             raise _malformed("there is more after the last request")
-        self.phase = Phase.HEAD
+        self.phase = HEAD
         self.held_bytes = 0
 
     def on_url(self, url: bytes) -> None:
@@ -119,9 +120,6 @@ class RequestReader:
             raise _refused("the path and query are too long: send less of them", 414)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.phase is not Phase.HEAD:
-            raise _malformed("headers after the body are not taken")
-        self._head_bytes += len(name) + len(value)
         known = _NAMES.get(name)
         if known is None:
             if b"_" in name:
@@ -131,25 +129,29 @@ class RequestReader:
 
     def on_headers_complete(self) -> None:
         limits, headers = self._limits, self._headers
-        if len(headers) > limits.headers_max or self._head_bytes > limits.head_bytes_max:
+        # A head that came in one slice is shorter than the bound.
+        if len(headers) > limits.headers_max or (self.held_bytes and _size(headers) > limits.head_bytes_max):
             raise _too_many_headers(limits)
         first = dict(headers)
         if len(first) != len(headers):
             _check_repeated(headers)
-        version = self._parser.get_http_version()
+        persists = self._parser.should_keep_alive()
+        # Who says nothing of it, and whose connection goes on, speaks 1.1.
+        version = "1.1" if persists and "connection" not in first else self._parser.get_http_version()
         if version not in {"1.1", "1.0"}:
             raise _refused("speak HTTP/1.1", 505)
         method = _METHODS.get(self._parser.get_method())
         if method is None:
             raise _refused("this method is not served here", 501)
         target = parse_target(self._url)
-        self._check_host(first, target, version)
+        if first.get("host") != self._host or "origin" in first or not target.is_mcp:
+            self._check_host(first, target, version)
         self._check_framing(first, target, version)
         self._method, self._target = method, target
         self._takes_chunks = version == "1.1"
-        self._persists = self._takes_chunks and self._parser.should_keep_alive()
+        self._persists = self._takes_chunks and persists
         self._head = tuple(headers)
-        self.phase = Phase.BODY
+        self.phase = BODY
 
     def on_body(self, part: bytes) -> None:
         self._body_bytes += len(part)
@@ -159,19 +161,19 @@ class RequestReader:
         self._parts.append(part)
 
     def on_message_complete(self) -> None:
-        parts, head = self._parts, self._head
-        request = Request(
+        parts, head, target = self._parts, self._head, self._target
+        if len(head) != len(self._headers):
+            raise _malformed("headers after the body are not taken")
+        inbound = Inbound(
             self._method,
-            self._target,
+            target.service,
             head,
             parts[0] if len(parts) == 1 else b"".join(parts),
             caller_address(self._peer, head, self._door) if self._is_proxied else self._peer,
-            self._persists,
-            self._takes_chunks,
         )
-        self.complete.append(request)
+        self.complete.append(Request(inbound, target, self._persists, self._takes_chunks))
         self._is_over = not self._persists
-        self.phase = Phase.BETWEEN
+        self.phase = BETWEEN
         self.awaits_continue = False
         self._begin()
 
@@ -183,10 +185,9 @@ class RequestReader:
             raise _malformed("there is no Host header")
         if host is None:
             return
-        is_new = host != self._host
-        if is_new and not is_host(host):
+        if not is_host(host):
             raise _malformed("the Host header names no host")
-        if target.is_mcp and (is_new or "origin" in first):
+        if target.is_mcp:
             check_origin_and_host(tuple(self._headers), self._door)
             self._host = host
 
@@ -210,6 +211,10 @@ class RequestReader:
 
     def _body_max(self, target: Target) -> int:
         return self._limits.body_bytes_max if target.is_mcp else self._limits.api_body_bytes_max
+
+
+def _size(headers: list[tuple[str, str]]) -> int:
+    return sum(len(name) + len(value) + len(": \r\n") for name, value in headers)
 
 
 def _check_repeated(headers: list[tuple[str, str]]) -> None:
