@@ -21,7 +21,7 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-versio
 	--no-emit-index-url --no-emit-find-links --no-header --group build
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-all test-rest conformance check fix generate bench lock clean
+.PHONY: help setup demo dev test test-all test-rest conformance check fix generate bench campaign lock clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ generate: $(DEV) ## write docs/reference from the code
 
 bench: $(DEV) ## measure against nginx and a naive proxy, and write docs/benchmarks.md (ten minutes, an idle machine)
 	@PYTHONPATH=src:. $(BIN)/python -m tests.bench.run
+
+campaign: $(DEV) ## do long what the tests do briefly, and write docs/evidence (hours; PARTS="messages cuts" SHARE=0.1)
+	@PYTHONPATH=src:. $(BIN)/python -m tests.campaign.run $(PARTS) $(if $(SHARE),--share $(SHARE))
 
 lock: $(DEV) ## resolve pyproject.toml anew into requirements/*.txt (UPGRADE=1: to the newest releases)
 	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra demo --group dev --output-file requirements/dev.txt
