@@ -37,16 +37,18 @@ _KINDS, _ERROR, _FIRST, _LAST, _STRUCK, _IS_LIMITED, _ROOM = range(len(Kind), le
 _CONTROL_BYTES = (_ROOM + 1) * _FIELD.size
 
 
-def compile_faults(folder: Path) -> Path:
+def compile_faults(folder: Path, source: Path = SOURCE) -> Path:
     """The library, compiled once for each version of its source; needs a C compiler."""
-    digest = hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16]
-    library = folder / f"io_faults-{digest}.so"
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
+    library = folder / f"{source.stem}-{digest}.so"
     if not library.exists():
         compiler = shutil.which("cc")
-        assert compiler is not None, "faults of the disk are made by a C library: install a C compiler (`cc`)"
+        assert compiler is not None, (
+            "faults below Python are made by a C library: install a C compiler (`cc`)"
+        )
         draft = folder / f"{library.name}.{os.getpid()}"
         flags = ("-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC")
-        subprocess.run([compiler, *flags, "-o", draft, SOURCE, "-ldl"], check=True)
+        subprocess.run([compiler, *flags, "-o", draft, source, "-ldl"], check=True)
         draft.replace(library)
     return library
 
