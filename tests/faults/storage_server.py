@@ -14,6 +14,7 @@ import re
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import sqlalchemy as sa
 
@@ -23,12 +24,14 @@ from tests.journeys.log import read_log
 from tests.journeys.servers import Server, outside, through
 from tests.reachable import AgentUnderTest, Reachable
 from tests.upstreams.recording import RecordingUpstream
+from wicket.core.errors import Unavailable
 from wicket.core.model import Tier
 from wicket.store import tables
 from wicket.store.audit.entry import EventKind
 from wicket.store.audit.verify import verify
 from wicket.store.db import Database
 
+CALLERS = 18
 WORKS_AGAIN_S = 30
 SETTLED_S = 30
 
@@ -41,6 +44,11 @@ class Serve(Server):
 
     def _command(self) -> Sequence[str]:
         return ("-m", "wicket.cli", "serve", "--port", "0")
+
+    @property
+    def said(self) -> str:
+        """The last lines of its log."""
+        return "\n".join(self._lines)
 
 
 @dataclass
@@ -60,8 +68,28 @@ class Scene:
     async def call(self, tool: str = "echo") -> CallStory:
         story = await self.crowd.call(self.door, self.key, tool)
         assert story.answer is not None, "the server has gone"
-        assert story.allowed or story.refused or story.failed
+        assert story.answer.status != HTTPStatus.INTERNAL_SERVER_ERROR, self.server.said
         return story
+
+    async def call_at_once(self) -> None:
+        """Many calls, each to its end: what everybody was told is known."""
+        await asyncio.gather(*(self.call(tool) for tool in ["echo", "echo", "drop"] * (CALLERS // 3)))
+
+    @asynccontextmanager
+    async def calling(self) -> AsyncIterator[None]:
+        """Many callers at a time, who call again and again while the block runs."""
+        is_over = asyncio.Event()
+
+        async def go_on() -> None:
+            while not is_over.is_set():
+                await self.call_at_once()
+
+        callers = asyncio.create_task(go_on())
+        try:
+            yield
+        finally:
+            is_over.set()
+            await callers
 
     async def until_it_works(self) -> None:
         """Until a call is decided and recorded again, by the same process."""
@@ -76,9 +104,12 @@ class Scene:
                 await asyncio.sleep(0)
 
     async def _is_settled(self) -> bool:
-        entries = {entry.number: entry for entry in await read_log(self.wicket.database)}
+        try:
+            entries = {entry.number: entry for entry in await read_log(self.wicket.database)}
+            counted = await self.wicket.database.read(_counted_in_gaps)
+        except Unavailable:
+            return False  # our own connections have been broken too
         missed = [story for story in self.failed if story.number not in entries]
-        counted = await self.wicket.database.read(_counted_in_gaps)
         assert counted <= len(missed), "the gaps count calls that were not refused"
         return counted == len(missed) and all(
             entry.outcomes and entry.outcomes[-1] == wanted_outcome(self.crowd.stories[number])

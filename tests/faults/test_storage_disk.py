@@ -11,16 +11,17 @@ import pytest
 from tests.cli.commands import wicket
 from tests.databases import Location
 from tests.faults.storage_disk import FOR_EVER, Disk, Kind
-from tests.faults.storage_server import Scene, staged
+from tests.faults.storage_server import CALLERS, Scene, staged
 from tests.journeys.log import open_entries
 
 SEED = int(os.environ.get("WICKET_TEST_SEED", "11"))
 IS_ALL = os.environ.get("WICKET_TEST_IO_FAULTS") == "all"
 """Every kind of fault at every operation: many minutes."""
 UNDER_LOAD = 200 if IS_ALL else 5
-CALLERS = 18
 AHEAD_MAX = 3_000
 """How many operations ahead a fault under load lies; a checkpoint comes after 2,000 writes or so."""
+
+pytestmark = [pytest.mark.promise("P2"), pytest.mark.promise("P3")]
 
 FULL, BROKEN = errno.ENOSPC, errno.EIO
 FAULTS = {
@@ -106,12 +107,6 @@ async def test_at_every_operation_a_fault_loses_nothing_and_lets_nothing_through
         await check_after_a_restart(scene, on_disk.sqlite_path.parent)
 
 
-async def call_at_once(scene: Scene) -> None:
-    """As many as there are callers, each to its end: what everybody was told is known."""
-    tools = ["echo", "echo", "drop"] * (CALLERS // 3)
-    await asyncio.gather(*(scene.call(tool) for tool in tools))
-
-
 @pytest.mark.slow
 async def test_under_load_a_fault_anywhere_loses_nothing_and_lets_nothing_through(
     on_disk: Location, disk: Disk
@@ -125,8 +120,8 @@ async def test_under_load_a_fault_anywhere_loses_nothing_and_lets_nothing_throug
             struck, failed = disk.struck, len(scene.failed)
             disk.fail(kind, error=error, at=first, to=min(first + lasts, FOR_EVER))
             while disk.struck == struck:
-                await call_at_once(scene)
-            await call_at_once(scene)
+                await scene.call_at_once()
+            await scene.call_at_once()
             assert lasts < FOR_EVER or len(scene.failed) >= failed + CALLERS
             disk.work()
             await scene.until_it_works()

@@ -16,6 +16,8 @@ from tests.faults.storage_disk import Disk
 from tests.faults.storage_server import Scene, staged
 from wicket.store.reserve import Reserve
 
+pytestmark = pytest.mark.promise("P7")
+
 FULL_AFTER_MAX = 2_000
 """Calls that find room in what the write-ahead log has left over."""
 

@@ -23,6 +23,8 @@ from wicket.store.db.sqlite import connect_raw
 
 LONGER_THAN_SQLITE_WAITS = 24
 """Calls one after the other, each refused after a quarter of a second: SQLite waits five seconds for a lock."""
+pytestmark = [pytest.mark.promise("P2"), pytest.mark.promise("P3")]
+
 PAGE_BYTES = 4_096
 CUTS = 4
 HOLD = """
