@@ -165,6 +165,7 @@ async def test_told_to_stop_with_nothing_but_listeners_it_ends_without_a_grace(t
         assert await s.log() == []
 
 
+@pytest.mark.promise("P6")
 @pytest.mark.parametrize("moved", [True, False], ids=["rules moved", "rules unmoved"])
 async def test_paused_between_the_record_and_the_first_byte_it_looks_at_the_rules_again(
     tmp_path: Path, *, moved: bool
@@ -223,6 +224,7 @@ async def test_paused_with_calls_in_the_air_it_goes_on_where_it_was(tmp_path: Pa
     assert len(entries) == STREAMING + 1
 
 
+@pytest.mark.promise("P10")
 @pytest.mark.slow
 async def test_out_of_descriptors_it_finishes_what_it_has_and_recovers_and_does_not_spin(
     tmp_path: Path,

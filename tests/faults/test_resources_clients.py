@@ -81,6 +81,7 @@ async def with_another_service(directory: Path) -> AsyncIterator[tuple[Scene, En
         yield s, endless
 
 
+@pytest.mark.promise("P10")
 @pytest.mark.parametrize("modern", [False, True], ids=["legacy", "modern"])
 async def test_who_never_reads_holds_up_its_upstream_and_nobody_else_and_is_cut_by_the_switch(
     tmp_path: Path, *, modern: bool
@@ -100,6 +101,7 @@ async def test_who_never_reads_holds_up_its_upstream_and_nobody_else_and_is_cut_
     assert entry.outcomes == ("cancelled",)
 
 
+@pytest.mark.promise("P10")
 @pytest.mark.parametrize("how", HANG_UPS)
 async def test_who_never_reads_and_leaves_ends_its_call(how: str, tmp_path: Path) -> None:
     async with with_another_service(tmp_path) as (s, endless):

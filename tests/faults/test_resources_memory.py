@@ -26,6 +26,7 @@ SESSIONS: Final = 300
 FACTS_MAX: Final = 50
 
 
+@pytest.mark.promise("P10")
 @pytest.mark.slow
 async def test_thousands_of_calls_leave_no_descriptor_open_and_no_memory_behind(tmp_path: Path) -> None:
     figures = await memory.run(CALLS, tmp_path)
@@ -62,6 +63,7 @@ async def wave(s: Scene) -> None:
     await asyncio.gather(*fine, *denied, *strange, *listed, *broken)
 
 
+@pytest.mark.promise("P10")
 @pytest.mark.slow
 async def test_calls_that_are_over_are_forgotten(tmp_path: Path) -> None:
     async with scene(tmp_path) as s:
@@ -86,6 +88,7 @@ async def test_calls_that_are_over_are_forgotten(tmp_path: Path) -> None:
     assert {name: count for name, count in left.items() if count > LEFT_MAX} == {}
 
 
+@pytest.mark.promise("P10")
 async def test_what_is_kept_of_sessions_and_flights_is_bounded(tmp_path: Path) -> None:
     limits = Limits(wait_s=PATIENT.wait_s, fresh_ns=PATIENT.fresh_ns, facts_max=FACTS_MAX)
     async with scene(tmp_path, limits=limits) as s:

@@ -163,6 +163,7 @@ def those(failed: Iterable[Fault], is_wrong: Callable[[Fault], bool]) -> dict[st
     }
 
 
+@pytest.mark.promise("P11")
 @pytest.mark.parametrize("era", ERAS)
 async def test_whatever_is_wrong_with_an_answer_the_client_is_told_502_and_the_call_went_out_once(
     era: Spoken, tmp_path: Path
@@ -179,6 +180,7 @@ async def test_whatever_is_wrong_with_an_answer_the_client_is_told_502_and_the_c
     assert {statuses[name] for name in ODD_WAITS} == {429}
 
 
+@pytest.mark.promise("P11")
 @pytest.mark.parametrize("era", ERAS)
 async def test_whatever_an_upstream_keeps_waiting_for_the_client_is_told_504(
     era: Spoken, tmp_path: Path
@@ -221,6 +223,7 @@ async def test_of_two_answers_the_first_is_given_and_the_second_to_nobody(name: 
     assert {entry.outcomes for entry in entries} == {("ok",)}
 
 
+@pytest.mark.promise("P10")
 @pytest.mark.parametrize("name", LARGE)
 async def test_of_an_answer_without_measure_no_more_is_taken_than_the_limit(
     name: str, tmp_path: Path

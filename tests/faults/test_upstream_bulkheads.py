@@ -75,6 +75,7 @@ async def five(directory: Path) -> AsyncIterator[Five]:
         yield Five(s, bad, {"fake": s.upstream, **more})
 
 
+@pytest.mark.promise("P12")
 @pytest.mark.parametrize(
     "name", ["hang", *(pytest.param(name, marks=pytest.mark.slow) for name in STUCK if name != "hang")]
 )
@@ -104,6 +105,7 @@ async def test_four_upstreams_answer_while_two_hundred_calls_stick_in_the_fifth(
     assert all(len(one) == 1 for one in outcomes)
 
 
+@pytest.mark.promise("P12")
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FAILING)
 async def test_four_upstreams_answer_while_two_hundred_callers_run_against_the_fifth(
@@ -132,6 +134,7 @@ async def test_four_upstreams_answer_while_two_hundred_callers_run_against_the_f
     assert len(failed) >= ON_THE_BAD_ONE
 
 
+@pytest.mark.promise("P12")
 @pytest.mark.slow
 async def test_a_bad_upstreams_callers_leave_and_take_nothing_with_them(tmp_path: Path) -> None:
     """Two hundred hang, are cut, and two hundred more: no place among the connections is lost."""
