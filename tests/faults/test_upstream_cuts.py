@@ -159,6 +159,7 @@ async def cutting(directory: Path, era: Spoken, answers: AnsweredIn) -> AsyncIte
         yield scene
 
 
+@pytest.mark.promise("P11")
 @pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("era", "answers"), MANNERS)
@@ -204,6 +205,7 @@ async def test_connections_cut_anywhere_repeat_no_call(tmp_path: Path) -> None:
     assert made == CUTS
 
 
+@pytest.mark.promise("P11")
 async def test_a_call_cut_here_and_there_went_out_once_at_most(tmp_path: Path) -> None:
     async with cutting(tmp_path, "legacy", "sse") as scene:
         for way, total in (await scene.sizes()).items():
