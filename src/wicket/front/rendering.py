@@ -93,4 +93,7 @@ def refusal(refused: Refused, *, for_mcp: bool) -> Outbound:
         "code": _CODES.get(status, "bad_request"),
         "detail": refused.sentence,
     }
-    return Outbound(status, PROBLEM_HEADERS, json.dumps(problem).encode())
+    headers = PROBLEM_HEADERS
+    if refused.retry_after_s is not None:
+        headers = (*headers, ("retry-after", str(refused.retry_after_s)))
+    return Outbound(status, headers, json.dumps(problem).encode())
