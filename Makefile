@@ -17,11 +17,12 @@ RUNNABLE := $(if $(wildcard $(DEV)),$(DEV),$(DEMO))
 SUITE := tests/conformance/node_modules/.installed
 
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
-LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --no-header --group build
+RESOLVE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header
+LOCK := $(RESOLVE) pyproject.toml --group build
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-all test-rest conformance check fix generate bench campaign lock clean
+.PHONY: help setup demo dev test test-all test-rest conformance interop check fix generate bench campaign lock clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +45,11 @@ test-rest: check ## run what `make test-all` has beyond `make test`
 
 conformance: $(SUITE) ## run the official MCP suite in front of Wicket and behind it, and write docs/conformance
 	@PYTHONPATH=src:. $(BIN)/python -W ignore -m tests.conformance.run
+
+interop: $(DEV) ## run real clients and servers against Wicket, and write docs/interop.md
+	@$(BIN)/python -m tests.interop.installed
+	@$(PYTEST) -m interop tests/interop
+	@$(BIN)/python -m tests.interop.page
 
 check: $(DEV) ## lint, format, types, import rules
 	@$(BIN)/ruff check
@@ -68,6 +74,7 @@ lock: $(DEV) ## resolve pyproject.toml anew into requirements/*.txt (UPGRADE=1: 
 	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra demo --group dev --output-file requirements/dev.txt
 	@$(LOCK) --constraint requirements/dev.txt --no-annotate --extra demo --output-file requirements/demo.txt
 	@$(LOCK) --constraint requirements/dev.txt --no-annotate --output-file requirements/base.txt
+	@$(RESOLVE) $(if $(UPGRADE),--upgrade) --no-annotate --group interop --output-file requirements/interop.txt
 
 clean: ## remove what was built or cached; .venv and data stay
 	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
