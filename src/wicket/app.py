@@ -310,6 +310,7 @@ def _api_parts(
 
     async def fetch_tools(connector: Connector, credential: Credential | None) -> list[JsonObject]:
         owner = f"api:{os.urandom(8).hex()}"
+        await upstream.start(connector)
         try:
             return await upstream.list_tools(Target(connector, credential, owner))
         finally:

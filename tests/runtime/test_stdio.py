@@ -129,6 +129,19 @@ async def test_nothing_is_started_before_its_first_use(tmp_path: Path) -> None:
         assert not local.log.exists()
 
 
+async def test_who_starts_a_server_waits_until_it_runs(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    async with local_server(tmp_path, WAITS_FOR=str(pipe)) as local, asyncio.timeout(20):
+        starting = asyncio.create_task(local.upstream.start(CONNECTOR))
+        await local.until(lambda: len(local.read("initialize")) == 1)
+        assert not starting.done()
+        await asyncio.to_thread(pipe.write_text, "go on", encoding="utf-8")
+        await starting
+        assert len(await local.upstream.list_tools(TARGET)) == 4
+        assert len(local.read("initialize")) == 1
+
+
 async def test_many_calls_share_one_process_and_each_gets_its_own_answer(tmp_path: Path) -> None:
     async with local_server(tmp_path) as local:
         results = await asyncio.gather(*(local.call("echo", {"number": number}) for number in range(50)))

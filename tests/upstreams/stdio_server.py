@@ -70,6 +70,8 @@ def handle(message: dict[str, Any]) -> None:
         if len(ANSWERS) == 2:
             ASKED.set()
     elif method == "initialize":
+        if "WAITS_FOR" in os.environ:
+            Path(os.environ["WAITS_FOR"]).read_text(encoding="utf-8")
         version = os.environ.get("PROTOCOL_VERSION", params["protocolVersion"])
         send({"id": request_id, "result": {"protocolVersion": version, "capabilities": {}, "serverInfo": {}}})
     elif method == "tools/list":

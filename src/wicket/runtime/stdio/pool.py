@@ -44,16 +44,23 @@ class StdioPool:
         """See `LocalServers`."""
         self._listeners.append(listener)
 
+    async def start(self, key: str) -> None:
+        """See `LocalServers`."""
+        await self._named(key).start()
+
     async def open(self, key: str, outgoing: Outgoing) -> StdioExchange:
         """See `LocalServers`."""
-        server = self._servers.get(key)
-        if server is None:
-            raise unreachable(key, "the configuration file does not name it (any more)")
-        return await server.open(outgoing)
+        return await self._named(key).open(outgoing)
 
     async def stop(self) -> None:
         """End every process."""
         await asyncio.gather(*(server.stop() for server in self._servers.values()))
+
+    def _named(self, key: str) -> StdioServer:
+        server = self._servers.get(key)
+        if server is None:
+            raise unreachable(key, "the configuration file does not name it (any more)")
+        return server
 
     def _telling(self, key: str) -> Callable[[], None]:
         def tell() -> None:

@@ -67,9 +67,20 @@ class StdioServer:
         self._retry_at_s = 0.0
         self._is_stopping = False
 
+    async def start(self) -> None:
+        """Come back once the server runs; raises UpstreamFailed."""
+        if self._child is not None and self._starting is None:
+            return
+        if self._starting is None:
+            if self._now_s() < self._retry_at_s:
+                raise unreachable(self._command.key, "it ended, and is started again in a moment")
+            self._starting = asyncio.create_task(self._start())
+            self._starting.add_done_callback(self._start_ended)
+        await asyncio.shield(self._starting)
+
     async def open(self, outgoing: Outgoing) -> "StdioExchange":
         """Send a request once the server runs; raises UpstreamFailed, and what `before_first_byte` raises."""
-        await self._running()
+        await self.start()
         if outgoing.before_first_byte is not None:
             await outgoing.before_first_byte()
         return self._send(outgoing)
@@ -106,16 +117,6 @@ class StdioServer:
         child.write(request_body(outgoing, BEFORE_INITIALIZE, request_id, self._client_version))
         self._waiting[request_id] = exchange
         return exchange
-
-    async def _running(self) -> None:
-        if self._child is not None and self._starting is None:
-            return
-        if self._starting is None:
-            if self._now_s() < self._retry_at_s:
-                raise unreachable(self._command.key, "it ended, and is started again in a moment")
-            self._starting = asyncio.create_task(self._start())
-            self._starting.add_done_callback(self._start_ended)
-        await asyncio.shield(self._starting)
 
     def _start_ended(self, task: asyncio.Task[Child]) -> None:
         self._starting = None

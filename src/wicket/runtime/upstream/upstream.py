@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from wicket.core.errors import RpcCode, UpstreamFailed, WicketError
 from wicket.core.jsonrpc import Era, ParamHeader, RequestId, param_headers
-from wicket.core.model import Call, ConnectorKind, JsonObject
+from wicket.core.model import Call, Connector, ConnectorKind, JsonObject
 from wicket.runtime.upstream.http import HttpTransport, SessionGone
 from wicket.runtime.upstream.links import Links
 from wicket.runtime.upstream.lists import ToolLists
@@ -95,6 +95,11 @@ class Upstream:
             # The tool's schema has changed since its list was fetched.
             self._lists.forget(owner=target.owner, service=target.connector.key)
         return reply
+
+    async def start(self, connector: Connector) -> None:
+        """Where it is a local server, come back once it runs: it may take longer than a list; raises UpstreamFailed."""
+        if connector.kind is ConnectorKind.STDIO and self._stdio is not None:
+            await self._stdio.start(connector.key)
 
     async def list_tools(self, target: Target) -> list[JsonObject]:
         """Every tool of the upstream as it describes them, at most a minute old; not to be changed.

@@ -164,6 +164,9 @@ class Exchange(Protocol):
 class LocalServers(Protocol):
     """Upstreams that are processes on this machine."""
 
+    async def start(self, key: str) -> None:
+        """Come back once the server runs, for which it has longer than for an answer; raises UpstreamFailed."""
+
     async def open(self, key: str, outgoing: Outgoing) -> Exchange:
         """Send at most once; raises UpstreamFailed, and what `before_first_byte` raises."""
 
