@@ -43,7 +43,7 @@ FORBIDDEN: Final = "get-sum"
 """Listed, as it may be called from elsewhere, and denied to whoever calls it from this machine."""
 DENY_MESSAGE: Final = "Sums are not made here: ask Ada."
 HERE: Final[JsonObject] = {"in": ["127.0.0.0/8", "::1/128"]}
-WAIT_S: Final = 10
+WAIT_S: Final = 60
 
 
 @dataclass(frozen=True)

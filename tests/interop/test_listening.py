@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.interop, pytest.mark.slow, pytest.mark.asyncio(loop_sc
 
 LISTEN: Final = "subscriptions/listen"
 ACKNOWLEDGED: Final = b"notifications/subscriptions/acknowledged"
-WAIT_S: Final = 30
+WAIT_S: Final = 120
 PARKED: Final = 200
 SPARE_SOCKETS: Final = 20
 """Of the database and of the requests that measure."""

@@ -17,7 +17,7 @@ from tests.interop.installed import NODE, node, python_of_clients
 from wicket.core.model import JsonObject
 
 HERE: Final = Path(__file__).parent
-RUN_S_MAX: Final = 60
+RUN_S_MAX: Final = 120
 DENIAL_META: Final = "wicket/denial"
 
 
