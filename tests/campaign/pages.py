@@ -58,8 +58,8 @@ def render(directory: Path) -> str:
         "part: seed, commit, what was really done, and how often what must never happen happened. Runs add up; one",
         "that found something does not count, and is shown. Whoever knows a line can repeat it.",
         "",
-        "| Promise | What | Wanted | Done | Runs | Violations | Result |",
-        "|---|---|---|---|---|---|---|",
+        "| Promise | What | Wanted | Done | Runs | Violations | Commits | Result |",
+        "|---|---|---|---|---|---|---|---|",
         *(_row(part, read_runs(directory, part.name)) for part in PARTS),
         "",
         "## Which promise is which",
@@ -73,7 +73,16 @@ def _row(part: Part, runs: Sequence[Run]) -> str:
     done = sum(run.done for run in runs if run.result == "kept")
     violations = sum((Counter(run.wrong) for run in runs), Counter[str]()).total()
     what = f"[{part.what}]({part.name}.jsonl)" if runs else part.what
-    cells = (part.promise, what, f"{part.target:,}", f"{done:,}", f"{len(runs):,}", f"{violations:,}")
+    commits = ", ".join(dict.fromkeys(run.commit for run in runs))
+    cells = (
+        part.promise,
+        what,
+        f"{part.target:,}",
+        f"{done:,}",
+        f"{len(runs):,}",
+        f"{violations:,}",
+        commits,
+    )
     return f"| {' | '.join(cells)} | {_result(part, runs, done)} |"
 
 
