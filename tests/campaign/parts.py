@@ -148,6 +148,17 @@ PARTS = (
         alone=True,
     ),
     Part(
+        "bulkheads",
+        "P12",
+        "calls of four upstreams, timed while the fifth hangs, drips or fails",
+        10_000,
+        "tests.bench.bulkheads",
+        asks="WICKET_TEST_ROUNDS",
+        asked_as="10",
+        chunk=10_000,
+        alone=True,
+    ),
+    Part(
         "cuts",
         "P11",
         "connections to upstreams cut somewhere in a call",
