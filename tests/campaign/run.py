@@ -113,7 +113,7 @@ async def played(piece: Piece) -> Ended:
             stdin=subprocess.DEVNULL,
             cwd=ROOT,
             env=inherited
-            | {"PYTHONPATH": os.pathsep.join(["src", "."]), evidence.FILE: str(notes)}
+            | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]), evidence.FILE: str(notes)}
             | piece.variables,
         )
         code = await _code_of(process)
