@@ -50,11 +50,15 @@ class RawClient:
     writer: asyncio.StreamWriter
 
     @classmethod
-    async def connected(cls, url: str, *, buffer_bytes: int = SMALL_BUFFER_BYTES) -> Self:
+    async def connected(
+        cls, url: str, *, buffer_bytes: int = SMALL_BUFFER_BYTES, source: str = "127.0.0.1"
+    ) -> Self:
+        """`source` is any address of loopback: what a server counts by address, it counts by this one."""
         parts = urlsplit(url)
         assert parts.hostname is not None
         plain = socket.socket()
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
+        plain.bind((source, 0))
         plain.setblocking(False)  # noqa: FBT003 - as the system call has it
         await asyncio.get_running_loop().sock_connect(plain, (parts.hostname, parts.port))
         reader, writer = await asyncio.open_connection(sock=plain, limit=buffer_bytes)
