@@ -40,7 +40,7 @@ test: $(DEV) ## run the tests that take a minute, on SQLite and PostgreSQL
 
 test-all: test test-rest ## run everything: the tests, the checks, the slow tests
 
-test-rest: check ## run what `make test-all` has beyond `make test`
+test-rest: check conformance ## run what `make test-all` has beyond `make test`
 	@$(PYTEST) -m slow
 
 conformance: $(SUITE) ## run the official MCP suite in front of Wicket and behind it, and write docs/conformance
