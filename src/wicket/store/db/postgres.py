@@ -26,6 +26,8 @@ from wicket.store.db.base import (
 POOL_SIZE: Final = 8
 POOL_WAIT_S: Final = 5.0
 CONNECT_TIMEOUT_S: Final = 5.0
+COMMAND_TIMEOUT_S: Final = 35.0
+"""For a server that answers no more at all; one that works ends a statement before, see `SESSION_SETTINGS`."""
 LOCK_TIMEOUT: Final = "2s"
 MIGRATION_LOCK_TIMEOUT: Final = "60s"
 SESSION_SETTINGS: Final = {
@@ -70,8 +72,9 @@ class PostgresDatabase:
 
     kind = Kind.POSTGRESQL
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, *, command_timeout_s: float = COMMAND_TIMEOUT_S) -> None:
         self.dsn = dsn
+        self._command_timeout_s = command_timeout_s
         engine = create_async_engine(
             "postgresql+asyncpg://",
             async_creator=self.connect_raw,
@@ -107,7 +110,10 @@ class PostgresDatabase:
         """A driver connection of the caller's own."""
         try:
             return await asyncpg.connect(
-                self.dsn, timeout=CONNECT_TIMEOUT_S, server_settings=SESSION_SETTINGS
+                self.dsn,
+                timeout=CONNECT_TIMEOUT_S,
+                command_timeout=self._command_timeout_s,
+                server_settings=SESSION_SETTINGS,
             )
         except ValueError as error:
             raise Invalid(f"the address of the database makes no sense: {error}", field=SETTING) from error
