@@ -1,4 +1,5 @@
 import json
+import resource
 import signal
 import socket
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.commands import started, wicket
+from wicket.cli.work.serving import DESCRIPTORS_MAX
 
 
 @contextmanager
@@ -75,3 +77,15 @@ def test_what_cannot_be_served_is_said_at_once(tmp_path: Path, options: tuple[st
         assert server.returncode == code
         assert err.startswith("wicket: ")
         assert "Traceback" not in err
+
+
+@pytest.mark.slow
+def test_it_opens_as_many_sockets_as_the_host_allows(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        with serving(tmp_path) as (server, _):
+            allowed = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert allowed == (min(hard, DESCRIPTORS_MAX), hard)

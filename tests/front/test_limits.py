@@ -14,6 +14,8 @@ from wicket.front import Limits
 from wicket.front.limits import SLICE_BYTES
 from wicket.gateway.http import Inbound, Outbound
 
+pytestmark = pytest.mark.promise("P10")
+
 HALF_OPEN = 2000
 P = "POST /mcp HTTP/1.1\r\n" + HOST
 

@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -26,6 +28,7 @@ GRACE_S: Final = 10
 """How long calls in flight may go on once the server has been told to stop."""
 WORKER_START_S: Final = 60
 BACKLOG: Final = 2048
+DESCRIPTORS_MAX: Final = 65_536
 STOPS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -49,6 +52,7 @@ def serve(flags: Mapping[str, object], *, config: Path | None, as_json: bool) ->
         say(f"wicket {__version__} serves {settings.base_url} (database: {database}); Ctrl-C stops it")
 
     ignore_stops()
+    raise_descriptors()
     if settings.workers == 1:
         AnnouncedServer(server_config(settings), announce).run(sockets=[listener])
     else:
@@ -85,6 +89,15 @@ def server_config(settings: Settings, *, grace_s: int = GRACE_S) -> uvicorn.Conf
         timeout_graceful_shutdown=grace_s,
         timeout_worker_healthcheck=WORKER_START_S,
     )
+
+
+def raise_descriptors() -> None:
+    """Let this process and its workers open as many files and sockets as the host allows them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS_MAX if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS_MAX)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):  # some systems allow less than they say
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def ignore_stops() -> None:
