@@ -159,6 +159,17 @@ PARTS = (
         alone=True,
     ),
     Part(
+        "abuse",
+        "P10",
+        "kinds of abuse, and what healthy callers notice of each",
+        8,
+        "tests.bench.abuse",
+        asks="WICKET_TEST_ROUNDS",
+        asked_as="10",
+        chunk=8,
+        alone=True,
+    ),
+    Part(
         "cuts",
         "P11",
         "connections to upstreams cut somewhere in a call",
