@@ -5,9 +5,11 @@ still in the air. What it costs in milliseconds is measured elsewhere (tests/ben
 """
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -17,13 +19,15 @@ import pytest
 from tests.gateway.scene import Scene, scene
 from tests.instance import Answer
 from tests.upstreams import faults
-from tests.upstreams.recording import ECHO, RecordingUpstream
+from tests.upstreams.calls import recorded_call, target_of, upstream_side
+from tests.upstreams.recording import ECHO, Out, RecordingUpstream, Seen
 from wicket.core.model import AgentStatus
 from wicket.runtime.wire import WireLimits
 
 HEALTHY: Final = ("fake", "one", "two", "three")
 ON_THE_BAD_ONE: Final = 200
 CALLS_EACH: Final = 50
+EVENTS: Final = 100
 PLACES: Final = WireLimits().connections_per_host
 STUCK: Final = {
     fault.__name__: fault
@@ -150,3 +154,34 @@ async def test_a_bad_upstreams_callers_leave_and_take_nothing_with_them(tmp_path
         f.bad.on("tools/call", None)
         answers = await asyncio.gather(*(f.scene.call(tool="bad__echo") for _ in range(ON_THE_BAD_ONE)))
     assert {answer.status for answer in answers} == {200}
+
+
+@pytest.mark.promise("P10")
+async def test_many_events_that_come_at_once_leave_others_a_turn_between_any_two() -> None:
+    turns = 0
+
+    async def be_another() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def burst(seen: Seen, out: Out) -> None:
+        said = {"jsonrpc": "2.0", "method": "notifications/message", "params": {"data": "working"}}
+        events = [*[said] * EVENTS, faults.result_of(seen.id)]
+        await out.stream()
+        await out.chunk(b"".join(f"data: {json.dumps(event)}\n\n".encode() for event in events))
+        await out.finish()
+
+    async with RecordingUpstream() as server, upstream_side() as upstream:
+        server.on("tools/call", burst)
+        another = asyncio.create_task(be_another())
+        reply = await upstream.forward(
+            recorded_call(), target_of(server.url), meta={}, progress_token=None, before_first_byte=None
+        )
+        async with reply:
+            at = [turns async for _ in reply]
+        another.cancel()
+    assert len(at) == EVENTS + 1
+    # The first was there before it was asked for.
+    assert [number for number, (one, next_one) in enumerate(pairwise(at[1:])) if one == next_one] == []

@@ -249,6 +249,8 @@ class HttpExchange:
             return self._refused
         if not self._is_stream:
             return await self._read_body()
+        if self._events:
+            await asyncio.sleep(0)  # many came at once: others take their turn between any two of them
         while not self._events:
             chunk = await anext(self._chunks, None)
             if chunk is None:
