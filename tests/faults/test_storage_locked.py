@@ -101,6 +101,28 @@ def refusal_to_serve(data_dir: Path, **settings: str) -> Ended:
     return Ended(server.returncode, out, err)
 
 
+@pytest.mark.slow
+async def test_from_a_database_that_a_stranger_holds_nothing_is_served(on_disk: Location) -> None:
+    with stranger(on_disk.sqlite_path):
+        ended = await asyncio.to_thread(refusal_to_serve, on_disk.sqlite_path.parent)
+    check_refusal(ended, "another program")
+
+
+@pytest.mark.slow
+async def test_a_command_that_waits_for_a_stopped_process_says_so(on_disk: Location) -> None:
+    data_dir = on_disk.sqlite_path.parent
+    async with staged(on_disk) as scene:
+        with stopped_holder(on_disk.sqlite_path):
+            command = started("agents", "disable", "helper", "--data-dir", data_dir, cwd=data_dir)
+            assert command.stderr is not None
+            assert "has been stopped" in await asyncio.to_thread(command.stderr.readline)
+        _, err = await asyncio.to_thread(command.communicate, timeout=60)
+        assert command.returncode == 0, err
+        while (story := await scene.call()).failed:
+            await asyncio.sleep(0)
+        assert story.reason == "agent_disabled"
+
+
 def page_of(path: Path, table: str) -> int:
     """Where a table begins, with all of the database in its main file."""
     raw = connect_raw(path)

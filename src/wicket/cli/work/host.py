@@ -6,11 +6,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
+from wicket.cli.output import say
 from wicket.core.errors import Conflict, NotFound
 from wicket.settings import Settings, load_settings, make_data_dir
 from wicket.store.db import Database, is_current, open_database, upgrade
+
+PATIENCE_S: Final = 5.0
+WAITING: Final = "still waiting for the database: if a process of wicket has been stopped while it wrote, let it go on, or end it"
 
 R = TypeVar("R")
 
@@ -49,7 +53,13 @@ async def open_host(settings: Settings, *, make: bool = False, urgent: bool = Fa
         raise NotFound(
             f"there is no database in `{settings.data_dir}`: start `wicket serve`, or name another with --data-dir"
         )
-    database = await open_database(sqlite_path=settings.sqlite_path, url=settings.database_url, urgent=urgent)
+    telling = asyncio.get_running_loop().call_later(PATIENCE_S, say, WAITING)
+    try:
+        database = await open_database(
+            sqlite_path=settings.sqlite_path, url=settings.database_url, urgent=urgent
+        )
+    finally:
+        telling.cancel()
     try:
         if make:
             await upgrade(database)
