@@ -16,7 +16,8 @@ from tests.gateway.scene import Scene, scene
 from tests.upstreams import faults
 from tests.upstreams.holding import Holding
 from tests.upstreams.recording import Out, Seen
-from wicket.core.model import AgentStatus, JsonObject
+from wicket.core.jsonrpc.strict import VALUES_MAX
+from wicket.core.model import AgentStatus, Json, JsonObject
 
 BUFFERED_BYTES_MAX: Final = 24 * 1024 * 1024
 """Of an answer that nobody reads: the sockets of both sides, and our own buffers."""
@@ -234,6 +235,19 @@ async def test_calls_that_share_one_id_each_get_their_own_answer(tmp_path: Path,
     assert {answer.json["id"] for answer in answers} == {1}
     assert len({seen.id for seen in s.upstream.calls}) == AT_ONCE
     assert [entry.outcomes for entry in entries] == [("ok",)] * AT_ONCE
+
+
+@pytest.mark.promise("P10")
+async def test_a_body_of_very_many_values_is_refused_before_anybody_waits_for_it(tmp_path: Path) -> None:
+    numbers: list[Json] = [1] * (VALUES_MAX + 1)
+    async with scene(tmp_path) as s:
+        assert (await s.call({"list": numbers[: VALUES_MAX // 2]})).status == 200
+        assert (await s.call({"text": ",{}[]" * VALUES_MAX})).status == 200
+        refused = await s.call({"list": numbers})
+        nested = await s.call({"list": [{"a": 1, "b": ['"', "\\"]} for _ in range(VALUES_MAX)]})
+        entries = await s.ended(2)
+    assert [(one.status, one.error["code"]) for one in (refused, nested)] == [(400, -32700)] * 2
+    assert len(entries) == len(s.upstream.calls) == 2
 
 
 def _content(result: JsonObject) -> list[JsonObject]:

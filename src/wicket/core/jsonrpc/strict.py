@@ -21,6 +21,8 @@ from wicket.core.model import Json
 
 INTEGER_MAX: Final = 2**53 - 1
 DEPTH_MAX: Final = 32
+VALUES_MAX: Final = 50_000
+"""In one message of a client: all others wait while they are parsed and redacted, one by one."""
 UPSTREAM_DEPTH_MAX: Final = 128
 """Schemas and documents of upstream servers nest deeper than any call does."""
 UPSTREAM_DIGITS_MAX: Final = 4000
@@ -49,6 +51,8 @@ def parse_json(body: bytes) -> Json:
     """The one strict JSON document in `body`; raises Refused (400, -32700) that says what is wrong with it."""
     if b"\\u" in body and _SUSPECT.search(body) and _has_unusable_escape(body):
         raise _malformed("JSON strings must hold no U+0000 and no lone surrogate: remove or replace them")
+    if body.count(b",") >= VALUES_MAX and _outside_strings(body).count(b",") >= VALUES_MAX:
+        raise _malformed(f"JSON must hold at most {VALUES_MAX} values: send less at once")
     return _parse(body, _STRICT, DEPTH_MAX)
 
 
@@ -108,14 +112,17 @@ def _is_shallow(body: bytes, depth_max: int) -> bool:
 
     Text that is not JSON may be misread here, never its longest valid beginning: the scanner gets no deeper.
     """
-    outside = _STRING.sub(b"", body.replace(rb"\\", b"").replace(rb"\"", b""))
-    brackets = outside.translate(_ONE_KIND, _NOT_BRACKETS)
+    brackets = _outside_strings(body).translate(_ONE_KIND, _NOT_BRACKETS)
     for _ in range(depth_max):
         without_innermost = brackets.replace(b"[]", b"")
         if len(without_innermost) == len(brackets):
             break
         brackets = without_innermost
     return not brackets
+
+
+def _outside_strings(body: bytes) -> bytes:
+    return _STRING.sub(b"", body.replace(rb"\\", b"").replace(rb"\"", b""))
 
 
 def _has_unusable_escape(body: bytes) -> bool:
