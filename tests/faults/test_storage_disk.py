@@ -17,7 +17,7 @@ from tests.journeys.log import open_entries
 SEED = int(os.environ.get("WICKET_TEST_SEED", "11"))
 IS_ALL = os.environ.get("WICKET_TEST_IO_FAULTS") == "all"
 """Every kind of fault at every operation: many minutes."""
-UNDER_LOAD = 200 if IS_ALL else 5
+UNDER_LOAD = 30 if IS_ALL else 5
 AHEAD_MAX = 3_000
 """How many operations ahead a fault under load lies; a checkpoint comes after 2,000 writes or so."""
 
