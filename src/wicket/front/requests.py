@@ -4,6 +4,7 @@ The parser is llhttp in its strict mode, which refuses bare line feeds, folded h
 lengths that contradict each other. What it lets pass and HTTP leaves to two readings is refused here.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -14,7 +15,7 @@ from wicket.core.errors import Refused, RpcCode
 from wicket.front.door import Door, caller_address, check_origin_and_host, is_host
 from wicket.front.limits import FRAMING_BYTES_MAX, FRAMING_SHARE_MAX, SLICE_BYTES, Limits
 from wicket.front.targets import Target, is_below_mcp, parse_target
-from wicket.gateway.http import Inbound
+from wicket.gateway.http import Inbound, first_values
 
 _METHODS: Final = {
     method.encode(): method for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -132,9 +133,10 @@ class RequestReader:
         # A head that came in one slice is shorter than the bound.
         if len(headers) > limits.headers_max or (self.held_bytes and _size(headers) > limits.head_bytes_max):
             raise _too_many_headers(limits)
-        first = dict(headers)
+        first: Mapping[str, str] = dict(headers)
         if len(first) != len(headers):
             _check_repeated(headers)
+            first = first_values(tuple(headers))
         persists = self._parser.should_keep_alive()
         # Who says nothing of it, and whose connection goes on, speaks 1.1.
         version = "1.1" if persists and "connection" not in first else self._parser.get_http_version()
@@ -150,7 +152,7 @@ class RequestReader:
         self._method, self._target = method, target
         self._takes_chunks = version == "1.1"
         self._persists = self._takes_chunks and persists
-        self._head = tuple(headers)
+        self._head, self._first = tuple(headers), first
         self.phase = BODY
 
     def on_body(self, part: bytes) -> None:
@@ -170,6 +172,7 @@ class RequestReader:
             head,
             parts[0] if len(parts) == 1 else b"".join(parts),
             caller_address(self._peer, head, self._door) if self._is_proxied else self._peer,
+            self._first,
         )
         self.complete.append(Request(inbound, target, self._persists, self._takes_chunks))
         self._is_over = not self._persists
@@ -179,7 +182,7 @@ class RequestReader:
 
     # What is checked once the headers are there.
 
-    def _check_host(self, first: dict[str, str], target: Target, version: str) -> None:
+    def _check_host(self, first: Mapping[str, str], target: Target, version: str) -> None:
         host = first.get("host")
         if host is None and (version == "1.1" or target.is_mcp):
             raise _malformed("there is no Host header")
@@ -191,7 +194,7 @@ class RequestReader:
             check_origin_and_host(tuple(self._headers), self._door)
             self._host = host
 
-    def _check_framing(self, first: dict[str, str], target: Target, version: str) -> None:
+    def _check_framing(self, first: Mapping[str, str], target: Target, version: str) -> None:
         if "upgrade" in first:
             raise _malformed("only HTTP/1.1 is spoken here, and nothing is upgraded")
         coding = first.get("transfer-encoding")

@@ -1,7 +1,8 @@
 """HTTP as values: what came in, what goes out. No framework, no sockets."""
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, Protocol
 
 Headers = tuple[tuple[str, str], ...]
@@ -36,10 +37,27 @@ class Inbound:
     """Lower-case names, in order, repeated ones included."""
     body: bytes
     caller_ip: str
+    first: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    """The first value of each header, made once; from the headers, unless whoever read them has it."""
+
+    def __post_init__(self) -> None:
+        if not self.first:
+            object.__setattr__(self, "first", first_values(self.headers))
 
     def header(self, name: str) -> str | None:
         """The first value of a header."""
-        return next((value for key, value in self.headers if key == name), None)
+        return self.first.get(name)
+
+    def values(self, name: str) -> list[str]:
+        """Every value of a header, in order."""
+        if len(self.first) == len(self.headers):
+            return [self.first[name]] if name in self.first else []
+        return [value for key, value in self.headers if key == name]
+
+
+def first_values(headers: Headers) -> Mapping[str, str]:
+    """Of headers that are repeated, the first counts."""
+    return dict(reversed(headers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +74,7 @@ def find_bearer(inbound: Inbound) -> str | None:
 
     Of two headers none counts: which of them is meant would depend on who reads.
     """
-    values = [value for name, value in inbound.headers if name == "authorization"]
+    values = inbound.values("authorization")
     if len(values) != 1:
         return None
     scheme, _, token = values[0].partition(" ")
@@ -65,12 +83,16 @@ def find_bearer(inbound: Inbound) -> str | None:
 
 def accepts_stream(inbound: Inbound) -> bool:
     """Whether the client said that it reads server-sent events."""
-    return any(name == "accept" and "text/event-stream" in value for name, value in inbound.headers)
+    return any("text/event-stream" in value for value in inbound.values("accept"))
 
 
 def prefers_stream(inbound: Inbound) -> bool:
     """Whether the client names server-sent events before JSON: then even a whole answer comes as an event."""
-    accept = next((value for name, value in inbound.headers if name == "accept"), "")
+    return _prefers_stream(inbound.header("accept") or "")
+
+
+@lru_cache(maxsize=64)
+def _prefers_stream(accept: str) -> bool:
     kinds = [kind.partition(";")[0].strip().lower() for kind in accept.split(",")]
     return next((kind for kind in kinds if kind in _KINDS), None) == "text/event-stream"
 
