@@ -14,7 +14,9 @@ from wicket.settings import Settings, load_settings, make_data_dir
 from wicket.store.db import Database, is_current, open_database, upgrade
 
 PATIENCE_S: Final = 5.0
-WAITING: Final = "still waiting for the database: if a process of wicket has been stopped, let it go on, or end it"
+WAITING: Final = (
+    "still waiting for the database: if a process of wicket has been stopped, let it go on, or end it"
+)
 
 R = TypeVar("R")
 
