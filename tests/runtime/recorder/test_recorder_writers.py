@@ -25,6 +25,7 @@ from wicket.core.model import AgentStatus
 from wicket.core.world import World
 from wicket.runtime.recorder import Limits, Recorder
 from wicket.store.audit.ledger import SWEEP_ROWS_MAX
+from wicket.store.audit.statements import CLOCKS_APART_US
 from wicket.store.audit.verify import verify
 from wicket.store.db import Database
 
@@ -170,15 +171,21 @@ async def test_a_start_names_the_heads_of_the_other_chains(
     await second.start()
     await second.stop()
     await first.stop()
-    _, body = [
-        json.loads(str(row["body"]))
-        for row in await rows(
-            database, sa.text("SELECT body FROM events WHERE kind = 'writer_started' ORDER BY writer")
-        )
-    ]
+    _, body = [json.loads(str(row["body"])) for row in await rows(database, STARTS)]
     (entry,) = await rows(database, sa.text("SELECT seq, hash FROM audit"))
     assert body["heads"]["1"] == [entry["seq"], bytes(entry["hash"]).hex()]
     assert body["heads"]["0"][0] == 0
+
+
+async def test_a_start_does_not_name_again_what_ended_long_before_the_start_before_it(
+    location: Location, database: Database
+) -> None:
+    for started_day, ended_day in ((100, 101), (103, 104), (109, 110)):
+        ledger = ledger_at(location)
+        await ledger.open(started_day * CLOCKS_APART_US)
+        await ledger.close(ended_day * CLOCKS_APART_US)
+    named = [sorted(json.loads(str(row["body"]))["heads"]) for row in await rows(database, STARTS)]
+    assert named == [["0"], ["0", "1"], ["0", "2"]]
 
 
 @pytest.mark.promise("P6")

@@ -53,10 +53,20 @@ EVENT_COLUMNS: Final = {
     "hash": "bytea",
 }
 
+CLOCKS_APART_US = 86_400 * 1_000_000
+"""What the clocks of two hosts may differ by, with plenty to spare."""
+
+# The chains that a new writer names: of those who live, and of those who ended since the writer before it began,
+# which has named the others.
+_TO_NAME: Final = (
+    "SELECT id FROM writers WHERE ended_at IS NULL OR ended_at >="  # noqa: S608 - our own number
+    " (SELECT coalesce(max(started_at), 0) FROM writers WHERE id < (SELECT max(id) FROM writers))"
+    f" - {CLOCKS_APART_US}"
+)
 # The last link of a chain is in one of three tables; whoever reads this keeps the greatest number of each writer.
 HEADS: Final = " UNION ALL ".join(
     [
-        f"SELECT l.writer, l.seq, l.hash FROM writers w JOIN {table} l"  # noqa: S608 - our own table names
+        f"SELECT l.writer, l.seq, l.hash FROM ({_TO_NAME}) w JOIN {table} l"  # noqa: S608 - our own table names
         f" ON l.writer = w.id AND l.seq = (SELECT max(seq) FROM {table} WHERE writer = w.id)"
         for table in ("audit", "outcomes", "events")
     ]
