@@ -295,6 +295,21 @@ async def test_clients_that_wait_for_an_answer_do_not_make_room() -> None:
         assert [(await one.answer()).status for one in waiting] == [200, 200]
 
 
+async def test_clients_that_still_read_their_answer_do_not_make_room() -> None:
+    async def behave(_inbound: Inbound) -> Outbound:
+        return Outbound(200, body=b"x" * 10_000_000)
+
+    async with fronted(Limits(connections_max=1)) as f, client(f) as c:
+        f.handler.behave = behave
+        c.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        c.send(post())
+        await f.until(lambda: any(one._writable is not None for one in f.connections))
+        async with client(f) as late:
+            assert (await late.answer()).status == 503
+        c.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        assert len((await c.answer()).body) == 10_000_000
+
+
 async def test_a_burst_is_read_a_slice_at_a_time() -> None:
     body = "x" * (10 * SLICE_BYTES)
     async with fronted() as f, client(f) as c:

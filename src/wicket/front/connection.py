@@ -279,7 +279,8 @@ class Connection(asyncio.Protocol):
     @property
     def idle_until_s(self) -> float | None:
         """How long it may stay when nothing is under way; None while something is."""
-        is_idle = self._task is None and not self._queue and not self._is_half_open
+        is_asking = self._task is not None or self._queue or self._is_half_open
+        is_idle = not is_asking and not self._transport.get_write_buffer_size()
         return self.read_by_s if is_idle else None
 
     def look(self, now_s: float) -> None:
