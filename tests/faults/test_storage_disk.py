@@ -62,8 +62,8 @@ async def check_every(scene: Scene, disk: Disk, kind: Kind, error: int, lasts: i
     for number in range(1, count + 1):
         struck, first = disk.struck, disk.count(kind) + number
         disk.fail(kind, error=error, at=first, to=min(first + lasts, FOR_EVER))
-        await play(scene, disk)
-        assert disk.struck > struck, f"there was no operation {number} of {count}"
+        while disk.struck == struck:  # once, unless the machine was too busy to record a call of it in time
+            await play(scene, disk)
         if lasts:
             assert (await scene.call()).failed
         disk.work()
