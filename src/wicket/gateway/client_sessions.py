@@ -22,7 +22,7 @@ from wicket.gateway.http import Inbound
 
 MCP_SESSION_HEADER: Final = "mcp-session-id"
 ENDED_MAX: Final = 100_000
-SESSIONS_KNOWN_MAX: Final = 10_000
+SESSIONS_KNOWN_MAX: Final = 1_000
 """Tool sessions whose slots are remembered."""
 _RANDOM_BYTES = 16
 _TAG_BYTES = 16
