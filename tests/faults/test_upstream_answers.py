@@ -175,6 +175,8 @@ async def test_whatever_is_wrong_with_an_answer_the_client_is_told_502_and_the_c
     assert those(failed, lambda fault: len(fault.sent) != 1) == {}
     assert those(failed, lambda fault: "`fake`" not in str(fault.answer.error["message"])) == {}
     assert those(failed, lambda fault: fault.answer.data["decisionId"] != fault.entry.id) == {}
+    assert those(failed, lambda fault: fault.answer.data["reason"] != "upstream_broken") == {}
+    assert those(failed, lambda fault: fault.answer.data["retryable"] is not False) == {}
     statuses = {fault.name: fault.entry.ending.get("upstreamStatus") for fault in failed}
     assert {name: statuses[name] for name in UPSTREAM_STATUS} == UPSTREAM_STATUS
     assert {statuses[name] for name in ODD_WAITS} == {429}
@@ -189,6 +191,8 @@ async def test_whatever_an_upstream_keeps_waiting_for_the_client_is_told_504(
         failed = await go_wrong(s, SILENT)
     assert those(failed, lambda fault: fault.told != (504, -32603)) == {}
     assert those(failed, lambda fault: fault.entry.outcomes != ("timeout",)) == {}
+    assert those(failed, lambda fault: fault.answer.data["reason"] != "upstream_timeout") == {}
+    assert those(failed, lambda fault: fault.answer.data["retryable"] is not False) == {}
     assert those(failed, lambda fault: len(fault.sent) != 1) == {}
     assert those(failed, lambda fault: "`fake`" not in str(fault.answer.error["message"])) == {}
 

@@ -312,10 +312,17 @@ def decision_expired(entry_id: str) -> Refused:
 
 
 def upstream_failed(failed: UpstreamFailed, entry_id: str) -> Refused:
-    """The 502 or 504 of a call that was sent, or could not be."""
-    return Refused(
-        failed.sentence, rpc_code=RpcCode.INTERNAL_ERROR, status=failed.status, decisionId=entry_id
+    """The 502 or 504 of a call that was sent, or could not be: only the latter is worth trying again."""
+    retry_after_s = failed.facts.get("retry_after_s")
+    refused = Refused(
+        failed.sentence,
+        rpc_code=RpcCode.INTERNAL_ERROR,
+        status=failed.status,
+        retry_after_s=retry_after_s if isinstance(retry_after_s, int) else None,
+        decisionId=entry_id,
     )
+    refused.facts |= {"reason": failed.code, "retryable": failed.code == UpstreamFailed.code}
+    return refused
 
 
 def method_not_found(request: Request) -> Refused:
