@@ -32,7 +32,7 @@ class NoCredentials(WicketError):
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    credential: Credential
+    target: Target
     until_ns: int
 
 
@@ -47,6 +47,15 @@ class Credentials:
 
     async def target(self, world: World, key: MemberKey, service: str, bearer: str) -> Target:
         """Where a call of this member goes, and as whom; raises NoCredentials."""
+        name = (key.digest, world.agent_id, world.revision, service)
+        known = self._opened.get(name)
+        if known is not None and known.until_ns > self._monotonic_ns():
+            return known.target
+        target = await self._target(world, key, service, bearer)
+        self._remember(name, target)
+        return target
+
+    async def _target(self, world: World, key: MemberKey, service: str, bearer: str) -> Target:
         connector = world.services[service]
         owner = owner_of(world, key, service)
         if owner is None:
@@ -55,13 +64,7 @@ class Credentials:
             return Target(connector, None, owner)
         if not connector.per_member:
             return Target(connector, self._shared(connector), owner)
-        name = (key.digest, world.agent_id, world.revision, service)
-        known = self._opened.get(name)
-        if known is not None and known.until_ns > self._monotonic_ns():
-            return Target(connector, known.credential, owner)
-        credential = await self._open(world, key, connector, bearer)
-        self._remember(name, credential)
-        return Target(connector, credential, owner)
+        return Target(connector, await self._open(world, key, connector, bearer), owner)
 
     def _shared(self, connector: Connector) -> Credential:
         if connector.sealed_credential is None:
@@ -95,8 +98,8 @@ class Credentials:
             connector.auth_header, f"Bearer {token}" if connector.auth is AuthType.BEARER else token
         )
 
-    def _remember(self, name: tuple[bytes, str, int, str], credential: Credential) -> None:
-        self._opened[name] = _Opened(credential, self._monotonic_ns() + OPENED_FOR_NS)
+    def _remember(self, name: tuple[bytes, str, int, str], target: Target) -> None:
+        self._opened[name] = _Opened(target, self._monotonic_ns() + OPENED_FOR_NS)
         while len(self._opened) > OPENED_MAX:
             self._opened.popitem(last=False)
 
