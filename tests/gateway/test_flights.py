@@ -85,7 +85,38 @@ async def test_a_call_in_the_air_is_cut_when_its_agent_is_disabled() -> None:
     agent.move(DISABLED)
     async with asyncio.timeout(5):
         assert await flying is Reason.AGENT_DISABLED
+
+
+async def test_a_call_that_takes_off_under_rules_that_have_moved_is_looked_at_at_once() -> None:
+    agent = Agent()
+    flights = Flights(watch=agent.watch, current=agent.current)
+    agent.may_answer.set()
+    earlier = await started(agent, flights)
+    agent.move(replace(WORLD, revision=3))
+    await asked(agent, 1)
+    agent.world = replace(DISABLED, revision=4)
+    late = asyncio.create_task(fly(flights.open(WORLD, KEY, "slot", 2)))
+    async with asyncio.timeout(5):
+        assert (await earlier, await late) == (Reason.AGENT_DISABLED, Reason.AGENT_DISABLED)
+
+
+async def test_an_agent_is_watched_once_and_not_for_ever() -> None:
+    agent = Agent()
+    flights = Flights(watch=agent.watch, current=agent.current, linger_s=0)
+    flying = [await started(agent, flights) for _ in range(3)]
+    assert len(agent.moved) == 1
+    agent.may_answer.set()
+    agent.move(DISABLED)
+    async with asyncio.timeout(5):
+        assert set(await asyncio.gather(*flying)) == {Reason.AGENT_DISABLED}
+        while agent.moved:
+            await asyncio.sleep(0)
+    again = await started(agent, flights)
+    await flights.stop()
     assert agent.moved == []
+    again.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await again
 
 
 async def test_a_change_that_comes_while_an_earlier_one_is_looked_at_is_looked_at_too() -> None:
