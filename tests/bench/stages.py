@@ -120,10 +120,8 @@ async def batch(gateway: Gateway, inbounds: list[Inbound], spent: Spent) -> None
 
 async def forward(gateway: Gateway, request: Request, caller: Caller, recorded: Recorded) -> Reply:
     flight = gateway._flights.open(recorded.world, caller.key, caller.session.slot, request.id)
-    replies = gateway._exchange.run(Passage(request, caller.bearer), recorded, flight)
-    first = await anext(replies)
-    await replies.aclose()
-    return first
+    replies = await gateway._exchange.begin(Passage(request, caller.bearer), recorded, flight)
+    return await replies.last()
 
 
 async def under_load(port: int, key: str, directory: Path) -> float:

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import Any, Final
 
 from tests.upstreams.calls import recorded_call, target_of, upstream_side
@@ -78,7 +78,7 @@ async def once(
         inputs=inputs,
         asks=QUESTIONS,
     )
-    async with reply:
+    with closing(reply):
         async for message in reply:
             match message:
                 case Ask():

@@ -7,7 +7,7 @@ still in the air. What it costs in milliseconds is measured elsewhere (tests/ben
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -179,7 +179,7 @@ async def test_many_events_that_come_at_once_leave_others_a_turn_between_any_two
         reply = await upstream.forward(
             recorded_call(), target_of(server.url), meta={}, progress_token=None, before_first_byte=None
         )
-        async with reply:
+        with closing(reply):
             at = [turns async for _ in reply]
         another.cancel()
     assert len(at) == EVENTS + 1

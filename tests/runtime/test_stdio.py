@@ -64,8 +64,9 @@ class Local:
         return reply.answer.result
 
     def read(self, method: str) -> list[JsonObject]:
-        lines = self.log.read_text().strip().split("\n") if self.log.exists() else []
-        return [message for message in map(json.loads, lines) if message.get("method") == method]
+        text = self.log.read_text() if self.log.exists() else ""
+        whole = text.split("\n")[:-1]  # what lies behind the last newline is still being written
+        return [message for message in map(json.loads, whole) if message.get("method") == method]
 
     async def until(self, is_so: Callable[[], bool]) -> None:
         """What another process does shows in no event of ours."""

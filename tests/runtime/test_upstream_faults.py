@@ -43,7 +43,7 @@ async def forward(
 
 
 async def finished(reply: UpstreamReply) -> list[Notice | Ask | Answer]:
-    async with asyncio.timeout(5), reply:
+    async with asyncio.timeout(5):
         return [message async for message in reply]
 
 
@@ -246,7 +246,7 @@ async def test_closing_a_reply_cancels_its_call_by_closing_the_stream_of_a_moder
     async with RecordingUpstream() as server, upstream_side() as upstream:
         server.on("tools/call", hang)
         reply = await forward(upstream, target_of(server.url))
-        await reply.aclose()
+        reply.close()
         async with asyncio.timeout(5):
             await closed.wait()
         assert server.of("notifications/cancelled") == []
@@ -256,7 +256,7 @@ async def test_closing_a_reply_cancels_its_call_by_a_notification_at_a_legacy_up
     async with RecordingUpstream(era="legacy") as server, upstream_side() as upstream:
         server.on("tools/call", faults.hang_in_stream)
         reply = await forward(upstream, target_of(server.url))
-        await reply.aclose()
+        reply.close()
         [cancelled] = await server.wait_for("notifications/cancelled")
         assert cancelled.params["requestId"] == server.calls[0].id
 

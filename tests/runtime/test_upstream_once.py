@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 
 import pytest
 
@@ -41,7 +41,7 @@ async def has_answer(upstream: Upstream, relay: CuttingRelay) -> bool:
                 progress_token=None,
                 before_first_byte=None,
             )
-            async with reply:
+            with closing(reply):
                 return [message async for message in reply][-1:] != [] and isinstance(reply.answer, Answer)
     except UpstreamFailed:
         return False

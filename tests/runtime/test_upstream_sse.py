@@ -28,6 +28,7 @@ def read(*chunks: bytes, limit: int = 1_000) -> list[bytes]:
         (b"id: 0\ndata:\n\ndata: a\n\n", [b"a"]),
         (b"\xef\xbb\xbfdata: a\n\n", [b"a"]),
         (b"data: a\r\n\r\ndata: b\r\rdata: c\n\n", [b"a", b"b", b"c"]),
+        (b"data: a\r\n\ndata: b\r\n\n", [b"a", b"b"]),
         (b"data: a", []),
         (b"data: a\n", []),
         (b"nonsense\ndata: a\n\n", [b"a"]),

@@ -19,7 +19,7 @@ async def call(upstream: Upstream, url: str) -> Answer | None:
         reply = await upstream.forward(
             recorded_call(), target_of(url), meta={}, progress_token=None, before_first_byte=None
         )
-        await reply.aclose()
+        reply.close()
         return reply.answer
 
 

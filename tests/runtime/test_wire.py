@@ -13,14 +13,14 @@ import pytest
 from tests.tls import self_signed
 from tests.upstreams.recording import Out, RecordingUpstream, Seen
 from wicket.core.errors import Invalid, UpstreamFailed, WicketError
-from wicket.runtime.wire import AddressPolicy, HttpWire, WireLimits, WireRequest, check_url
+from wicket.runtime.wire import AddressPolicy, HttpWire, WireLimits, WireRequest, check_url, header_lines
 
 LOOPBACK = AddressPolicy(allow_private=True)
 """What tests talk to."""
 
 
 def post(url: str, body: bytes = b"{}", *, timeout_s: float = 5, **headers: str) -> WireRequest:
-    return WireRequest(url=url, headers=headers, body=body, timeout_s=timeout_s, service="fake")
+    return WireRequest(url=url, headers=header_lines(headers), body=body, timeout_s=timeout_s, service="fake")
 
 
 @asynccontextmanager
@@ -170,7 +170,7 @@ async def test_of_several_addresses_only_those_allowed_are_tried() -> None:
         server.on("*", say)
         response = await wire.send(post(server.url.replace("127.0.0.1", "several.example")))
         assert response.status == 200
-        await response.aclose()
+        response.close()
 
 
 async def test_an_unknown_name_is_unreachable() -> None:
@@ -195,7 +195,7 @@ async def test_the_body_goes_out_as_it_is_and_the_answer_comes_in_chunks() -> No
 
         server.on("*", mirror)
         response = await wire.send(post(server.url, body, Authorization="Bearer x"))
-        assert b"".join([chunk async for chunk in response.chunks]) == body * 3
+        assert await response.read() == body * 3
         assert server.seen[0].headers["authorization"] == "Bearer x"
         assert server.seen[0].body == body
 
@@ -209,7 +209,7 @@ async def test_no_cookie_is_kept_and_no_redirect_followed() -> None:
         for _ in range(2):
             response = await wire.send(post(server.url))
             assert response.status == 302
-            await response.aclose()
+            response.close()
         assert [seen.path for seen in server.seen] == ["/mcp", "/mcp"]
         assert all("cookie" not in seen.headers for seen in server.seen)
 
@@ -219,8 +219,8 @@ async def test_one_connection_serves_call_after_call() -> None:
         server.on("*", say)
         for _ in range(5):
             response = await wire.send(post(server.url))
-            assert [chunk async for chunk in response.chunks]
-            await response.aclose()
+            assert await response.read()
+            response.close()
         assert server.connections == 1
 
 
@@ -236,7 +236,7 @@ async def test_the_gate_opens_after_the_connection_and_before_the_first_byte() -
                 assert (server.connections, server.bytes_in) == (1, bytes_in)
 
             response = await wire.send(post(server.url), before_first_byte=gate)
-            assert [chunk async for chunk in response.chunks]
+            assert await response.read()
             assert server.bytes_in > bytes_in
 
 
@@ -252,7 +252,7 @@ async def test_a_gate_that_raises_leaves_no_connection_behind() -> None:
                 await wire.send(post(server.url), before_first_byte=shut)
         async with asyncio.timeout(5):
             response = await wire.send(post(server.url))
-        await response.aclose()
+        response.close()
         assert len(server.seen) == 1
 
 
@@ -271,7 +271,7 @@ async def test_a_connection_that_closes_while_the_gate_is_asked_is_replaced_unse
         server.on("*", say)
         for _ in range(2):
             response = await wire.send(post(server.url), before_first_byte=gate)
-            assert [chunk async for chunk in response.chunks]
+            assert await response.read()
         assert (asked, server.connections, len(server.seen)) == (3, 2, 2)
 
 
@@ -279,13 +279,13 @@ async def test_an_answer_that_came_before_its_request_is_given_to_nobody() -> No
     async with RecordingUpstream() as server, wire_of() as wire:
         server.on("*", say)
         response = await wire.send(post(server.url, b'{"a": 1}'))
-        assert [chunk async for chunk in response.chunks]
+        assert await response.read()
         for writer in server._writers:
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nstale")
         for _ in range(20):
             await asyncio.sleep(0)
         response = await wire.send(post(server.url, b'{"b": 2}'))
-        assert b"".join([chunk async for chunk in response.chunks]) == b'{"said": "{\\"b\\": 2}"}'
+        assert await response.read() == b'{"said": "{\\"b\\": 2}"}'
 
 
 async def test_callers_beyond_the_connections_of_a_host_wait_and_then_give_up() -> None:
@@ -303,7 +303,7 @@ async def test_callers_beyond_the_connections_of_a_host_wait_and_then_give_up() 
             await wire.send(post(server.url))
         assert failed.value.code == "upstream_unreachable"
         response = await wire.send(post(other.url))
-        await response.aclose()
+        response.close()
         for task in stuck:
             task.cancel()
         await asyncio.gather(*stuck, return_exceptions=True)

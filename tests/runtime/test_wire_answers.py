@@ -5,15 +5,15 @@ import asyncio
 import pytest
 
 from tests.upstreams.recording import Out, RecordingUpstream, Seen
-from wicket.core.errors import UpstreamFailed
-from wicket.runtime.wire import AddressPolicy, HttpWire, WireLimits, WireRequest
+from wicket.core.errors import Invalid, UpstreamFailed
+from wicket.runtime.wire import AddressPolicy, HttpWire, WireLimits, WireRequest, header_lines
 
 LOOPBACK = AddressPolicy(allow_private=True)
 OK = b"HTTP/1.1 200 OK\r\n"
 
 
 def post(url: str, **headers: str) -> WireRequest:
-    return WireRequest(url=url, headers=headers, body=b"{}", timeout_s=2, service="fake")
+    return WireRequest(url=url, headers=header_lines(headers), body=b"{}", timeout_s=2, service="fake")
 
 
 async def answered(raw: bytes, *, times: int = 1, hang_up: bool = False) -> tuple[bytes, int]:
@@ -30,8 +30,8 @@ async def answered(raw: bytes, *, times: int = 1, hang_up: bool = False) -> tupl
         server.on("*", say)
         for _ in range(times):
             response = await wire.send(post(server.url))
-            body = b"".join([chunk async for chunk in response.chunks])
-            await response.aclose()
+            body = await response.read()
+            response.close()
         await wire.close()
         return body, server.connections
 
@@ -102,20 +102,17 @@ async def test_an_answer_that_is_cut_short_is_none(raw: bytes) -> None:
 
 
 @pytest.mark.parametrize("value", ["a\r\nX-Admin: 1", "a\nb", "a\rb", "a\0b"])
-async def test_a_header_that_would_be_two_is_not_sent(value: str) -> None:
-    wire = HttpWire(addresses=LOOPBACK)
-    async with RecordingUpstream() as server:
-        with pytest.raises(UpstreamFailed) as failed:
-            await wire.send(post(server.url, **{"X-Name": value}))
-        await wire.close()
-        assert (failed.value.code, server.bytes_in) == ("upstream_unreachable", 0)
+def test_a_header_that_would_be_two_cannot_be_sent(value: str) -> None:
+    for header in ({"X-Name": value}, {value: "x"}):
+        with pytest.raises(Invalid):
+            header_lines(header)
 
 
 async def test_a_path_is_sent_so_that_it_stays_one_path() -> None:
     wire = HttpWire(addresses=LOOPBACK)
     async with RecordingUpstream() as server:
         response = await wire.send(post(f"{server.url}/a b/\u00e9%2F?q=x y&r=%20"))
-        await response.aclose()
+        response.close()
         await wire.close()
         assert server.seen[0].path == "/mcp/a%20b/%C3%A9%2F?q=x%20y&r=%20"
 
@@ -135,7 +132,8 @@ async def test_an_answer_that_nobody_reads_waits_at_the_upstream() -> None:
         while not connection._is_paused:
             await asyncio.sleep(0)
         assert connection._buffered < size // 8
-        assert sum([len(chunk) async for chunk in response.chunks]) == size
+        assert len(await response.read()) == size
+        assert response.is_over
         await wire.close()
 
 

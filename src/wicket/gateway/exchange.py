@@ -1,15 +1,14 @@
 """The way out and back of one allowed call: credential, upstream, answer, and exactly one outcome.
 
-`Exchange.run` yields what the client is told: notifications while the upstream streams, then one final answer.
-However it ends (answered, failed, silent, cut, cancelled, too old to be sent), the outcome is noted once.
+`Exchange.begin` answers with `Replies`: what the client is told, notifications while the upstream streams and then
+one final answer. However it ends (answered, failed, silent, cut, cancelled, too old to be sent), the outcome is noted
+once.
 """
 
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from time import perf_counter_ns
-from typing import Final
+from typing import Final, Self, assert_never
 
 from wicket.core.errors import Refused, RpcCode, Unavailable, UpstreamFailed
 from wicket.core.jsonrpc import (
@@ -25,12 +24,13 @@ from wicket.core.model import Call, JsonObject, Outcome
 from wicket.core.world import MemberKey
 from wicket.gateway import answers
 from wicket.gateway.flights import Cut, Flight
+from wicket.gateway.http import stream_event
 from wicket.gateway.legacy_sessions import LegacySession
 from wicket.gateway.rounds import INPUT_REQUIRED, Rounds, declared
 from wicket.gateway.targets import READ
 from wicket.runtime.credentials import Credentials, NoCredentials
 from wicket.runtime.recorder import Ending, Recorded, Recorder
-from wicket.runtime.upstream import Answer, Ask, Notice, Target, Upstream
+from wicket.runtime.upstream import Answer, Ask, Notice, Upstream, UpstreamReply
 from wicket.runtime.wire import broken
 
 HTTP_STATUS: Final[Mapping[int, int]] = {
@@ -69,168 +69,216 @@ class DecisionExpired(Exception):
     """The decision grew old before its first byte could be sent, and the rules have moved."""
 
 
-@dataclass(slots=True)
-class _Note:
-    """What is known of the ending so far. Left alone, it says that the client went away."""
-
-    outcome: Outcome = Outcome.CANCELLED
-    upstream_status: int | None = None
-    sent_at_ns: int | None = None
-    response_bytes: int = 0
-
-
+@dataclass(frozen=True, kw_only=True)
 class Exchange:
     """Forwards what was recorded."""
 
-    def __init__(
-        self,
-        *,
-        recorder: Recorder,
-        credentials: Credentials,
-        upstream: Upstream,
-        rounds: Rounds,
-        after_call: AfterCall,
-    ) -> None:
-        self._recorder = recorder
-        self._credentials = credentials
-        self._upstream = upstream
-        self._rounds = rounds
-        self._after_call = after_call
+    recorder: Recorder
+    credentials: Credentials
+    upstream: Upstream
+    rounds: Rounds
+    after_call: AfterCall
 
-    async def run(self, passage: Passage, recorded: Recorded, flight: Flight) -> AsyncGenerator[Reply, None]:
-        """Forward; the last reply is final. Close the generator to cancel the call."""
-        note, request = _Note(), passage.request
-        started_ns = perf_counter_ns()
-        try:
-            with flight:
-                async with aclosing(self._forward(passage, recorded, flight.key, note)) as replies:
-                    async for reply in replies:
-                        note.response_bytes += len(reply.body)
-                        yield reply
-        except Cut as cut:
-            note.outcome = Outcome.CANCELLED
-            yield _failed(request, answers.cut_short(cut.reason, recorded.world))
-        except NoCredentials as missing:
-            note.outcome = Outcome.REFUSED
-            yield _failed(request, answers.no_credentials(missing, recorded.entry_id))
-        except Unavailable as failed:
-            note.outcome = Outcome.REFUSED
-            yield _failed(request, answers.unavailable(failed, recorded.entry_id))
-        except DecisionExpired:
-            note.outcome = Outcome.EXPIRED
-            yield _failed(request, answers.decision_expired(recorded.entry_id))
-        except UpstreamFailed as failed:
-            is_silent = failed.code == "upstream_timeout"
-            note.outcome = Outcome.TIMEOUT if is_silent else Outcome.UPSTREAM_ERROR
-            upstream_status = failed.facts.get("upstream_status")
-            note.upstream_status = upstream_status if isinstance(upstream_status, int) else None
-            yield _failed(request, answers.upstream_failed(failed, recorded.entry_id))
-        finally:
-            self._end(recorded, note, started_ns)
-            if note.outcome in ANSWERED:
-                self._after_call(recorded, flight.key, passage.bearer)
-
-    async def _forward(
-        self, passage: Passage, recorded: Recorded, key: MemberKey, note: _Note
-    ) -> AsyncGenerator[Reply, None]:
-        call, request, session = recorded.call, passage.request, passage.session
+    async def begin(self, passage: Passage, recorded: Recorded, flight: Flight) -> "Replies":
+        """Forward, and wait for the first that the client is told."""
+        call = recorded.call
         if call is None:
             raise TypeError("only a call that was understood can be forwarded")
-        target = await self._credentials.target(recorded.world, key, call.service, passage.bearer)
-        reply = await self._upstream.forward(
+        replies = Replies(self, passage, recorded, call, flight)
+        await replies.begin()
+        return replies
+
+
+class Replies:
+    """What the client of one call is told: iterate for server-sent events, or wait for the `last` reply alone.
+
+    Close it where it is not read to its end: that cancels the call.
+    """
+
+    def __init__(
+        self, parts: Exchange, passage: Passage, recorded: Recorded, call: Call, flight: Flight
+    ) -> None:
+        self.final: Reply | None = None
+        """The last of the replies, once it is known."""
+        self.streams = False
+        """Whether something is told before it."""
+        self._parts = parts
+        self._passage = passage
+        self._recorded = recorded
+        self._call = call
+        self._flight = flight
+        self._reply: UpstreamReply | None = None
+        self._events = b""
+        """To be told next."""
+        self._asked: list[RequestId] = []
+        """Of the client, during this call; whatever it has not answered by the end, it need not."""
+        self._started_ns = perf_counter_ns()
+        self._sent_at_ns: int | None = None
+        self._response_bytes = 0
+
+    async def begin(self) -> None:
+        """Send the call. It can be cut from now on."""
+        self._flight.take_off()
+        await self._advance()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._events:
+            if self.final is not None:
+                raise StopAsyncIteration
+            await self._advance()
+        events, self._events = self._events, b""
+        return events
+
+    async def last(self) -> Reply:
+        """The final reply, for a client that reads nothing before it."""
+        while self.final is None:
+            self._events = b""
+            await self._advance()
+        return self.final
+
+    async def aclose(self) -> None:
+        if self.final is None:
+            self._end(Outcome.CANCELLED)
+
+    async def _advance(self) -> None:
+        """Until there is something to tell. Whatever ends the call here, its outcome is noted."""
+        try:
+            reply = self._reply = self._reply or await self._forwarded()
+            while not self._events and self.final is None:
+                self._take(await reply.next(), reply)
+        except BaseException as error:
+            if not self._is_told(error):
+                raise
+
+    async def _forwarded(self) -> UpstreamReply:
+        parts, passage, recorded = self._parts, self._passage, self._recorded
+        request, session = passage.request, passage.session
+        target = await parts.credentials.target(
+            recorded.world, self._flight.key, self._call.service, passage.bearer
+        )
+        return await parts.upstream.forward(
             recorded,
-            _in_session(target, session),
+            target if session is None else replace(target, declared=session.declared),
             meta=_meta(request, session),
             progress_token=_progress_token(request),
-            before_first_byte=partial(self._check_age, recorded, note),
+            before_first_byte=self._check_age,
             capabilities=declared(request.capabilities),
             inputs=passage.inputs,
             asks=session.asks if session is not None and passage.is_stream_read else (),
         )
-        questions = _Questions(session, call.service)
-        with questions:
-            async with reply:
-                async for message in reply:
-                    match message:
-                        case Notice():
-                            if session is None or session.passes(message):
-                                yield Reply(
-                                    render_notification(message.method, message.params), is_final=False
-                                )
-                        case Ask():
-                            yield Reply(questions.put(message), is_final=False)
-                        case Answer():
-                            note.upstream_status = reply.status
-                            yield self._answered(request, call, message, note)
 
-    def _answered(self, request: Request, call: Call, answer: Answer, note: _Note) -> Reply:
-        if answer.error is not None:
-            note.outcome = Outcome.TOOL_ERROR
-            return Reply(
-                _error_body(request, answer.error), is_final=True, status=_status_of(request, answer.error)
-            )
-        result = answer.result or {}
-        if result.get("resultType") == INPUT_REQUIRED and request.era is Era.LEGACY:
-            raise broken(call.service, "it asks for input that the client's protocol version cannot give")
-        result = self._rounds.sealed(result, call)
-        note.outcome = Outcome.TOOL_ERROR if result.get("isError") is True else Outcome.OK
-        if request.era is Era.MODERN and call.method == READ:
-            # It was read with this member's own rights.
-            result = {"ttlMs": 0} | result | {"cacheScope": "private"}
-        return Reply(render_result(request.id, answers.complete(request, result)), is_final=True)
-
-    async def _check_age(self, recorded: Recorded, note: _Note) -> None:
+    async def _check_age(self) -> None:
         """Awaited when the connection is there and nothing was sent: the last moment to think better of it."""
-        if not await self._recorder.is_current(recorded):
+        if not await self._parts.recorder.is_current(self._recorded):
             raise DecisionExpired
-        note.sent_at_ns = perf_counter_ns()
+        self._sent_at_ns = perf_counter_ns()
 
-    def _end(self, recorded: Recorded, note: _Note, started_ns: int) -> None:
-        now_ns = perf_counter_ns()
-        self._recorder.end(
-            recorded,
-            Ending(
-                outcome=note.outcome,
-                upstream_status=note.upstream_status,
-                upstream_ms=None if note.sent_at_ns is None else (now_ns - note.sent_at_ns) / 1e6,
-                duration_ms=recorded.decision_ms + recorded.record_ms + (now_ns - started_ns) / 1e6,
-                response_bytes=note.response_bytes,
-            ),
-        )
+    def _take(self, message: Notice | Ask | Answer, reply: UpstreamReply) -> None:
+        session = self._passage.session
+        match message:
+            case Notice():
+                if session is None or session.passes(message):
+                    self._tell(render_notification(message.method, message.params))
+            case Ask():
+                self._tell(self._question(message))
+            case Answer():
+                outcome, final = self._answered(message)
+                self._response_bytes += len(final.body)
+                self._conclude(final, outcome, reply.status)
+            case _:
+                assert_never(message)
 
+    def _tell(self, body: bytes) -> None:
+        self.streams = True
+        self._response_bytes += len(body)
+        self._events += stream_event(body)
 
-class _Questions:
-    """What the client is asked during one call; whatever it has not answered by the end, it need not."""
-
-    def __init__(self, session: LegacySession | None, service: str) -> None:
-        self._session = session
-        self._service = service
-        self._asked: list[RequestId] = []
-
-    def put(self, ask: Ask) -> bytes:
+    def _question(self, ask: Ask) -> bytes:
         """The request for the client; raises UpstreamFailed where too many wait already."""
-        noted = None if self._session is None else self._session.ask(ask)
+        session = self._passage.session
+        noted = None if session is None else session.ask(ask)
         if noted is None:
-            raise broken(self._service, "it asks more than anybody answers")
+            raise broken(self._call.service, "it asks more than anybody answers")
         self._asked.append(noted[0])
         return noted[1]
 
-    def __enter__(self) -> None:
-        return None
+    def _answered(self, answer: Answer) -> tuple[Outcome, Reply]:
+        request, call = self._passage.request, self._call
+        if answer.error is not None:
+            status = _status_of(request, answer.error)
+            body = _error_body(request, answer.error)
+            return Outcome.TOOL_ERROR, Reply(body, is_final=True, status=status)
+        result = answer.result or {}
+        if result.get("resultType") == INPUT_REQUIRED and request.era is Era.LEGACY:
+            raise broken(call.service, "it asks for input that the client's protocol version cannot give")
+        result = self._parts.rounds.sealed(result, call)
+        outcome = Outcome.TOOL_ERROR if result.get("isError") is True else Outcome.OK
+        if request.era is Era.MODERN and call.method == READ:
+            # It was read with this member's own rights.
+            result = {"ttlMs": 0} | result | {"cacheScope": "private"}
+        body = render_result(request.id, answers.complete(request, result))
+        return outcome, Reply(body, is_final=True)
 
-    def __exit__(self, *_: object) -> None:
+    def _is_told(self, error: BaseException) -> bool:
+        """End the call for what went wrong; whether that is something that its client is told."""
+        entry_id, upstream_status = self._recorded.entry_id, None
+        match self._flight.land(error):
+            case Cut() as cut:
+                outcome, refused = Outcome.CANCELLED, answers.cut_short(cut.reason, self._recorded.world)
+            case NoCredentials() as missing:
+                outcome, refused = Outcome.REFUSED, answers.no_credentials(missing, entry_id)
+            case Unavailable() as failed:
+                outcome, refused = Outcome.REFUSED, answers.unavailable(failed, entry_id)
+            case DecisionExpired():
+                outcome, refused = Outcome.EXPIRED, answers.decision_expired(entry_id)
+            case UpstreamFailed() as failed:
+                is_silent = failed.code == "upstream_timeout"
+                outcome = Outcome.TIMEOUT if is_silent else Outcome.UPSTREAM_ERROR
+                refused = answers.upstream_failed(failed, entry_id)
+                upstream_status = failed.facts.get("upstream_status")
+            case _:
+                self._end(Outcome.CANCELLED)
+                return False
+        status = upstream_status if isinstance(upstream_status, int) else None
+        self._conclude(_failed(self._passage.request, refused), outcome, status)
+        return True
+
+    def _conclude(self, final: Reply, outcome: Outcome, upstream_status: int | None) -> None:
+        self.final = final
+        if self.streams:
+            self._events += stream_event(final.body)
+        self._end(outcome, upstream_status)
+
+    def _end(self, outcome: Outcome, upstream_status: int | None = None) -> None:
+        """Let go of everything, and note how it ended."""
+        parts, recorded, session = self._parts, self._recorded, self._passage.session
+        self._flight.land()
+        if self._reply is not None:
+            self._reply.close()
         for asked_id in self._asked:
-            if self._session is not None:
-                self._session.forget(asked_id)
+            if session is not None:
+                session.forget(asked_id)
+        now_ns, sent_at_ns = perf_counter_ns(), self._sent_at_ns
+        parts.recorder.end(
+            recorded,
+            Ending(
+                outcome=outcome,
+                upstream_status=upstream_status,
+                upstream_ms=None if sent_at_ns is None else (now_ns - sent_at_ns) / 1e6,
+                duration_ms=recorded.decision_ms + recorded.record_ms + (now_ns - self._started_ns) / 1e6,
+                response_bytes=self._response_bytes,
+            ),
+        )
+        if outcome in ANSWERED:
+            parts.after_call(recorded, self._flight.key, self._passage.bearer)
 
 
 def _progress_token(request: Request) -> str | int | None:
     token = request.meta.get("progressToken")
     return token if isinstance(token, str | int) and not isinstance(token, bool) else None
-
-
-def _in_session(target: Target, session: LegacySession | None) -> Target:
-    return target if session is None else replace(target, declared=session.declared)
 
 
 def _meta(request: Request, session: LegacySession | None) -> JsonObject:

@@ -224,16 +224,12 @@ class Gateway:
         flight = self._flights.open(recorded.world, caller.key, caller.session.slot, request.id)
         session, is_stream_read = self._session(inbound), accepts_stream(inbound)
         passage = Passage(request, caller.bearer, target.inputs, session, is_stream_read=is_stream_read)
-        replies = self._exchange.run(passage, recorded, flight)
-        first = await anext(replies)
-        if not first.is_final and not is_stream_read:
-            async for reply in replies:
-                first = reply
-        if first.is_final:
-            await replies.aclose()
-            outbound = Outbound(first.status, body=first.body)
-            return as_stream(outbound) if prefers_stream(inbound) else outbound
-        return Outbound(200, STREAM_HEADERS, _Events(first, replies))
+        replies = await self._exchange.begin(passage, recorded, flight)
+        if replies.streams and is_stream_read:
+            return Outbound(200, STREAM_HEADERS, replies)
+        final = replies.final or await replies.last()
+        outbound = Outbound(final.status, body=final.body)
+        return as_stream(outbound) if prefers_stream(inbound) else outbound
 
     async def _other(self, inbound: Inbound, caller: Caller, request: Request) -> Outbound:
         """Methods that decide nothing: they never pass the commit, so they read the present world first."""
@@ -378,7 +374,7 @@ def _introduced(inbound: Inbound, caller: Caller, request: Request) -> Request:
 
 
 class _Events:
-    """Replies as server-sent events. Closing it ends the call, even when nothing was read of it yet."""
+    """What a listener is told, as server-sent events. Closing it ends the stream, even before anything was read."""
 
     def __init__(self, first: Reply, replies: AsyncGenerator[Reply, None]) -> None:
         self._first: Reply | None = first
@@ -388,10 +384,9 @@ class _Events:
         return self
 
     async def __anext__(self) -> bytes:
-        if self._first is None:
-            return stream_event((await anext(self._replies)).body)
-        first, self._first = self._first, None
-        return stream_event(first.body)
+        reply = await anext(self._replies) if self._first is None else self._first
+        self._first = None
+        return stream_event(reply.body)
 
     async def aclose(self) -> None:
         await self._replies.aclose()

@@ -30,6 +30,8 @@ ASKED_BY: Final[Mapping[str, str]] = {
 
 def declared(capabilities: JsonObject) -> JsonObject:
     """Of what a client says that it can do, what is told to upstreams."""
+    if not capabilities:
+        return {}
     return {name: value for name in ASKED_BY.values() if isinstance(value := capabilities.get(name), dict)}
 
 

@@ -29,7 +29,7 @@ from wicket.runtime.upstream.envelope import (
 )
 from wicket.runtime.upstream.reply import LIST_CHANGED, PROGRESS, answer_of
 from wicket.runtime.upstream.values import Outgoing
-from wicket.runtime.wire import broken, timed_out, unreachable
+from wicket.runtime.wire import broken, overdue, timed_out, unreachable
 
 _log = structlog.get_logger(__name__)
 
@@ -113,7 +113,7 @@ class StdioServer:
         if len(self._waiting) >= self._limits.requests_max:
             raise unreachable(service, "too many requests wait for it")
         request_id = next(self._ids)
-        exchange = StdioExchange(self, service, request_id, outgoing.timeout_s, self._limits.messages_max)
+        exchange = StdioExchange(self, service, request_id, outgoing, self._limits.messages_max)
         child.write(request_body(outgoing, BEFORE_INITIALIZE, request_id, self._client_version))
         self._waiting[request_id] = exchange
         return exchange
@@ -148,7 +148,7 @@ class StdioServer:
     async def _initialize(self) -> None:
         params = initialize_params(self._client_version)
         exchange = self._send(Outgoing("initialize", params, self._limits.start_timeout_s))
-        answer = await answer_of(exchange, service=self._command.key, within_s=self._limits.start_timeout_s)
+        answer = await answer_of(exchange, service=self._command.key)
         if (answer.result or {}).get("protocolVersion") not in LEGACY_VERSIONS:
             raise broken(self._command.key, "it does not begin a session")
         self.note(render_notification("notifications/initialized"))
@@ -237,12 +237,13 @@ class StdioExchange:
     era = Era.LEGACY
 
     def __init__(
-        self, server: StdioServer, service: str, request_id: int, timeout_s: float, messages_max: int
+        self, server: StdioServer, service: str, request_id: int, outgoing: Outgoing, messages_max: int
     ) -> None:
         self.request_id = request_id
         self._server = server
         self._service = service
-        self._timeout_s = timeout_s
+        self._timeout_s = outgoing.timeout_s
+        self._ends_at_s = asyncio.get_running_loop().time() + (outgoing.within_s or outgoing.timeout_s)
         self._messages_max = messages_max
         self._messages: asyncio.Queue[MessageFromUpstream | UpstreamFailed] = asyncio.Queue()
 
@@ -257,22 +258,25 @@ class StdioExchange:
 
     async def receive(self) -> MessageFromUpstream:
         """See `Exchange`."""
+        silent_until_s = asyncio.get_running_loop().time() + self._timeout_s
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout_at(min(silent_until_s, self._ends_at_s)):
                 message = await self._messages.get()
         except TimeoutError as error:
+            if self._ends_at_s < silent_until_s:
+                raise overdue(self._service) from error
             raise timed_out(self._service, self._timeout_s) from error
         if isinstance(message, UpstreamFailed):
             raise message
         return message
 
-    async def refuse(self, request: Request) -> None:
+    def refuse(self, request: Request) -> None:
         """See `Exchange`; the server's requests are answered where they are read."""
 
     async def respond(self, request: Request, response: PostedResponse) -> None:
         """See `Exchange`; as `refuse`."""
 
-    async def end(self, *, is_answered: bool) -> None:
+    def end(self, *, is_answered: bool) -> None:
         """See `Exchange`."""
         self._server.release(self.request_id)
         if not is_answered:

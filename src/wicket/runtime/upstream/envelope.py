@@ -1,7 +1,9 @@
 """A request towards an upstream as bytes and headers. Nothing of the caller's is copied but what is named here."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from wicket.core.errors import RpcCode
@@ -22,10 +24,13 @@ from wicket.core.jsonrpc import (
     render_result,
 )
 from wicket.core.model import JsonObject
-from wicket.runtime.upstream.values import Credential, Outgoing
+from wicket.runtime.upstream.values import Outgoing
+from wicket.runtime.wire import HeaderLines, header_lines
 
 CLIENT_NAME: Final = "wicket"
 _RESERVED_LABELS: Final = frozenset({"mcp", "modelcontextprotocol"})
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_./:-]{1,1024}")
+"""Names that a header carries as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +38,21 @@ class Link:
     """How an upstream is spoken to: its era and, for a legacy one, the session."""
 
     era: Era
-    version: str
+    version: str | None
+    """None: there is none yet, `initialize` will tell."""
     session_id: str | None = None
     capabilities: JsonObject = field(default_factory=dict, compare=False)
     """Of the server, as it said."""
+    lines: HeaderLines = field(init=False, repr=False, compare=False)
+    """The headers that every request over it has."""
+
+    def __post_init__(self) -> None:
+        said = {"MCP-Protocol-Version": self.version, "Mcp-Session-Id": self.session_id}
+        lines = header_lines({name: value for name, value in said.items() if value is not None})
+        object.__setattr__(self, "lines", lines)
 
 
-BEFORE_INITIALIZE: Final = Link(Era.LEGACY, LEGACY_VERSIONS[-1])
+BEFORE_INITIALIZE: Final = Link(Era.LEGACY, None)
 
 
 def passed_meta(meta: JsonObject, era: Era) -> JsonObject:
@@ -64,48 +77,31 @@ def _is_reserved(key: str) -> bool:
 
 def request_body(outgoing: Outgoing, link: Link, request_id: int, client_version: str) -> bytes:
     """The request with an id and a progress token of our own: the same number, made once in this process."""
-    meta = passed_meta(outgoing.meta, link.era)
+    meta = passed_meta(outgoing.meta, link.era) if outgoing.meta else {}
     if outgoing.wants_progress:
         meta["progressToken"] = request_id
     if link.era is Era.MODERN:
         meta[META_VERSION] = link.version
         meta[META_CLIENT] = {"name": CLIENT_NAME, "version": client_version}
         meta[META_CAPABILITIES] = outgoing.capabilities
-    params = {key: value for key, value in outgoing.params.items() if key != "_meta"}
+    params = outgoing.params
     if meta:
-        params["_meta"] = meta
+        params = params | {"_meta": meta}
+    elif "_meta" in params:
+        params = {key: value for key, value in params.items() if key != "_meta"}
     return render_request(request_id, outgoing.method, params)
 
 
-def request_headers(
-    outgoing: Outgoing, link: Link, credential: Credential | None, agent: str
-) -> dict[str, str]:
-    """The allow-list."""
-    headers = base_headers(link, credential, agent)
-    if link.era is Era.MODERN:
-        headers |= outgoing.param_headers
-        headers["Mcp-Method"] = outgoing.method
-        name = outgoing.params.get(NAME_KEYS.get(outgoing.method, ""))
-        if isinstance(name, str):
-            headers["Mcp-Name"] = encode_header_value(name)
-    elif outgoing.method == "initialize":
-        del headers["MCP-Protocol-Version"]
-    return headers
-
-
-def base_headers(link: Link, credential: Credential | None, agent: str) -> dict[str, str]:
-    """What every POST carries."""
-    headers = {
-        "Accept": "application/json, text/event-stream",
-        "Content-Type": "application/json",
-        "MCP-Protocol-Version": link.version,
-        "User-Agent": agent,
-    }
-    if link.session_id is not None:
-        headers["Mcp-Session-Id"] = link.session_id
-    if credential is not None:
-        headers[credential.header] = credential.value
-    return headers
+def routing_lines(outgoing: Outgoing) -> HeaderLines:
+    """What a modern upstream wants mirrored of a request."""
+    method, name = outgoing.method, outgoing.params.get(NAME_KEYS.get(outgoing.method, ""))
+    if isinstance(name, str) and _PLAIN_NAME.fullmatch(name):
+        lines = HeaderLines(f"Mcp-Method: {method}\r\nMcp-Name: {name}\r\n".encode())
+    elif isinstance(name, str):
+        lines = header_lines({"Mcp-Method": method, "Mcp-Name": encode_header_value(name)})
+    else:
+        lines = header_lines({"Mcp-Method": method})
+    return HeaderLines(lines + outgoing.param_lines)
 
 
 def initialize_params(client_version: str, capabilities: JsonObject | None = None) -> JsonObject:
@@ -138,6 +134,11 @@ def cancellation(request_id: int) -> bytes:
     )
 
 
-def content_type(headers: Mapping[str, str]) -> str:
+def content_type(headers: Mapping[bytes, bytes]) -> str:
     """Media type without parameters, lower case."""
-    return headers.get("content-type", "").partition(";")[0].strip().lower()
+    return _media_type(headers.get(b"content-type", b""))
+
+
+@lru_cache(maxsize=100)
+def _media_type(value: bytes) -> str:
+    return value.partition(b";")[0].strip().lower().decode("latin-1")

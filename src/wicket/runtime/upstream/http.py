@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from itertools import count
 from typing import Final
 
@@ -19,16 +19,24 @@ from wicket.core.jsonrpc import (
 from wicket.runtime.upstream.envelope import (
     CLIENT_NAME,
     Link,
-    base_headers,
     cancellation,
     content_type,
     request_body,
-    request_headers,
     response_body,
+    routing_lines,
 )
 from wicket.runtime.upstream.sse import EventReader, EventTooLong
 from wicket.runtime.upstream.values import Outgoing, Target, UpstreamLimits, credential_rejected
-from wicket.runtime.wire import Wire, WireRequest, WireResponse, broken, timed_out
+from wicket.runtime.wire import (
+    BeforeFirstByte,
+    HeaderLines,
+    Wire,
+    WireRequest,
+    WireResponse,
+    broken,
+    header_lines,
+    overdue,
+)
 
 RESUMES_MAX: Final = 100
 """How often an upstream may end a stream and have us come back for the rest."""
@@ -39,6 +47,9 @@ REDIRECTS: Final = range(300, 400)
 FAILURES: Final = range(400, 600)
 RETRY_AFTER_MAX_S: Final = 3_600
 TYPE_SHOWN_MAX: Final = 60
+JSON: Final = "application/json"
+EVENT_STREAM: Final = "text/event-stream"
+_POSTED: Final = header_lines({"Accept": f"{JSON}, {EVENT_STREAM}", "Content-Type": JSON})
 
 
 class SessionGone(Exception):
@@ -52,7 +63,8 @@ class HttpTransport:
         self._wire = wire
         self._limits = limits
         self._client_version = client_version
-        self._agent = f"{CLIENT_NAME}/{client_version}"
+        self._agent = header_lines({"User-Agent": f"{CLIENT_NAME}/{client_version}"})
+        self._posted = HeaderLines(_POSTED + self._agent)
         self._ids = count(first_id)
         self._notes: set[asyncio.Task[None]] = set()
 
@@ -61,45 +73,40 @@ class HttpTransport:
 
         Raises UpstreamFailed, SessionGone, and what `before_first_byte` raises.
         """
-        request_id = next(self._ids)
-        is_sent = False
-
-        async def before() -> None:
-            nonlocal is_sent
-            if outgoing.before_first_byte is not None:
-                await outgoing.before_first_byte()
-            is_sent = True
-
-        request = WireRequest(
-            url=target.connector.url,
-            headers=request_headers(outgoing, link, target.credential, self._agent),
-            body=request_body(outgoing, link, request_id, self._client_version),
-            timeout_s=outgoing.timeout_s,
-            service=target.connector.key,
-            response_bytes_max=self._limits.stream_bytes_max,
-        )
-        try:
-            response = await self._wire.send(request, before_first_byte=before)
-        except (asyncio.CancelledError, UpstreamFailed):
-            if is_sent:
-                self.cancel(target, link, outgoing, request_id)
-            raise
-        exchange = HttpExchange(self, target, link, outgoing, request_id, response, self._limits)
-        await exchange.check()
+        exchange = HttpExchange(self, target, link, outgoing, next(self._ids), self._limits)
+        await exchange.begin()
         return exchange
+
+    async def send(
+        self, target: Target, link: Link, outgoing: Outgoing, request_id: int, before: BeforeFirstByte
+    ) -> WireResponse:
+        """Send a request that is answered."""
+        lines = self._posted + _lines_of(target, link)
+        if link.era is Era.MODERN:
+            lines += routing_lines(outgoing)
+        body = request_body(outgoing, link, request_id, self._client_version)
+        request = WireRequest(
+            target.connector.url,
+            HeaderLines(lines),
+            body,
+            outgoing.timeout_s,
+            target.connector.key,
+            self._limits.stream_bytes_max,
+        )
+        return await self._wire.send(request, before_first_byte=before)
 
     async def post(self, target: Target, link: Link, body: bytes) -> None:
         """Send what has no answer; raises UpstreamFailed where it is not accepted."""
         request = WireRequest(
             url=target.connector.url,
-            headers=base_headers(link, target.credential, self._agent),
+            headers=HeaderLines(self._posted + _lines_of(target, link)),
             body=body,
             timeout_s=self._limits.list_timeout_s,
             service=target.connector.key,
         )
         response = await self._wire.send(request)
         # Whatever else it says is nothing that we asked for.
-        await response.aclose()
+        response.close()
         if response.status in FAILURES or response.status in REDIRECTS:
             raise _failed(target.connector.key, response)
 
@@ -115,12 +122,12 @@ class HttpTransport:
 
         With `last_event_id` it is the rest of the stream that the event was on.
         """
-        headers = base_headers(link, target.credential, self._agent)
-        del headers["Content-Type"]
-        resumed = {} if last_event_id is None else {"Last-Event-ID": last_event_id}
+        asked = {"Accept": EVENT_STREAM}
+        if last_event_id is not None:
+            asked["Last-Event-ID"] = last_event_id
         request = WireRequest(
             url=target.connector.url,
-            headers=headers | {"Accept": "text/event-stream"} | resumed,
+            headers=HeaderLines(header_lines(asked) + self._agent + _lines_of(target, link)),
             body=b"",
             timeout_s=timeout_s or self._limits.standing_timeout_s,
             service=target.connector.key,
@@ -128,18 +135,16 @@ class HttpTransport:
             method="GET",
         )
         response = await self._wire.send(request)
-        if response.status == OK and content_type(response.headers) == "text/event-stream":
+        if response.status == OK and content_type(response.headers) == EVENT_STREAM:
             return response
-        await response.aclose()
+        response.close()
         return None
 
     def leave(self, target: Target, link: Link) -> None:
         """End a legacy session that nobody will use again, without waiting."""
-        headers = base_headers(link, target.credential, self._agent)
-        del headers["Content-Type"]
         request = WireRequest(
             url=target.connector.url,
-            headers=headers,
+            headers=HeaderLines(self._agent + _lines_of(target, link)),
             body=b"",
             timeout_s=self._limits.list_timeout_s,
             service=target.connector.key,
@@ -147,7 +152,7 @@ class HttpTransport:
         )
 
         async def end() -> None:
-            await (await self._wire.send(request)).aclose()
+            (await self._wire.send(request)).close()
 
         self._aside(end)
 
@@ -162,13 +167,17 @@ class HttpTransport:
 
     def drain(self, response: WireResponse) -> None:
         """Read a stream to the end that should be at hand, for its connection's sake."""
-        self._aside(lambda: _drained(response, self._limits.drain_s))
+        if not self._aside(lambda: _drained(response, self._limits.drain_s)):
+            response.close()
 
-    def _aside(self, do: Callable[[], Awaitable[None]]) -> None:
-        if len(self._notes) < self._limits.notes_max:
-            task = asyncio.create_task(_ignoring_failures(do))
-            self._notes.add(task)
-            task.add_done_callback(self._notes.discard)
+    def _aside(self, do: Callable[[], Awaitable[None]]) -> bool:
+        """Begin, and answer whether there was room for it."""
+        if len(self._notes) >= self._limits.notes_max:
+            return False
+        task = asyncio.create_task(_ignoring_failures(do))
+        self._notes.add(task)
+        task.add_done_callback(self._notes.discard)
+        return True
 
     async def stop(self) -> None:
         """Drop what nobody waits for."""
@@ -188,120 +197,128 @@ class HttpExchange:
         link: Link,
         outgoing: Outgoing,
         request_id: int,
-        response: WireResponse,
         limits: UpstreamLimits,
     ) -> None:
         self.request_id = request_id
-        self.status = response.status
         self.era = link.era
-        self.headers = response.headers
+        self.status = 0
+        self.headers: Mapping[bytes, bytes] = {}
         self._transport = transport
         self._target = target
         self._service = target.connector.key
         self._link = link
         self._outgoing = outgoing
-        self._response = response
         self._limits = limits
-        self._refused: PostedResponse | None = None
-        self._is_stream = content_type(response.headers) == "text/event-stream"
-        self._chunks = response.chunks
-        self._reader = EventReader(limits.event_bytes_max)
+        self._response: WireResponse
+        self._is_sent = False
+        self._reader: EventReader | None = None
+        """None: the answer is no stream."""
         self._events: deque[bytes] = deque()
+        self._refused: PostedResponse | None = None
         self._resumes_left = RESUMES_MAX
 
-    async def check(self) -> None:
-        """Whether the head belongs to an answer at all; closes the exchange where it does not."""
+    async def begin(self) -> None:
+        """See `HttpTransport.open`."""
         try:
-            await self._check()
+            self._response = response = await self._transport.send(
+                self._target, self._link, self._outgoing, self.request_id, self._before_first_byte
+            )
+        except (asyncio.CancelledError, UpstreamFailed):
+            if self._is_sent:
+                self._cancel()
+            raise
+        self.status, self.headers = response.status, response.headers
+        kind, within_s = content_type(response.headers), self._outgoing.within_s or self._outgoing.timeout_s
+        if kind == EVENT_STREAM:
+            self._reader = EventReader(self._limits.event_bytes_max)
+        else:
+            within_s = min(within_s, max(self._limits.body_s_max, self._outgoing.timeout_s))
+        response.ends_at_s = asyncio.get_running_loop().time() + within_s
+        try:
+            await self._check(kind)
         except BaseException:
-            await self._response.aclose()
+            response.close()
             raise
 
-    async def _check(self) -> None:
-        if self.status == UNAUTHORIZED:
-            raise credential_rejected(self._service)
-        if self.status == NOT_FOUND and self._link.session_id is not None:
-            raise SessionGone
-        if self.status in FAILURES:
-            self._refused = await self._find_refusal()
-            if self._refused is None:
-                raise _failed(self._service, self._response)
-        elif self.status != OK:
-            raise _failed(self._service, self._response)
-        elif not self._is_stream and content_type(self.headers) != "application/json":
-            kind = ascii(content_type(self.headers)[:TYPE_SHOWN_MAX])
-            raise broken(self._service, f"its answer is {kind} instead of JSON or a stream of events")
+    async def _before_first_byte(self) -> None:
+        if self._outgoing.before_first_byte is not None:
+            await self._outgoing.before_first_byte()
+        self._is_sent = True
 
-    async def _find_refusal(self) -> PostedResponse | None:
-        """The JSON-RPC error behind a failing status, when it is about our request."""
-        if content_type(self.headers) != "application/json":
-            return None
+    async def _check(self, kind: str) -> None:
+        """Whether the head belongs to an answer at all."""
+        if self.status == OK:
+            if kind not in {EVENT_STREAM, JSON}:
+                shown = ascii(kind[:TYPE_SHOWN_MAX])
+                raise broken(self._service, f"its answer is {shown} instead of JSON or a stream of events")
+        elif self.status == UNAUTHORIZED:
+            raise credential_rejected(self._service)
+        elif self.status == NOT_FOUND and self._link.session_id is not None:
+            raise SessionGone
+        elif self.status not in FAILURES or kind != JSON or not await self._has_refusal():
+            raise _failed(self._service, self._response)
+
+    async def _has_refusal(self) -> bool:
+        """Whether there is a JSON-RPC error behind a failing status, and it is about our request."""
         try:
-            message = await self._read_body()
+            message = await self.receive()
         except UpstreamFailed:
-            return None
-        is_ours = isinstance(message, PostedResponse) and message.id == self.request_id
-        return message if is_ours and isinstance(message, PostedResponse) else None
+            return False
+        if isinstance(message, PostedResponse) and message.id == self.request_id:
+            self._refused = message
+        return self._refused is not None
 
     async def receive(self) -> MessageFromUpstream:
         """See `Exchange`."""
-        if self._refused is not None:
-            return self._refused
-        if not self._is_stream:
-            return await self._read_body()
-        if self._events:
+        reader, events = self._reader, self._events
+        if reader is None:
+            return self._refused or await self._whole()
+        if events:
             await asyncio.sleep(0)  # many came at once: others take their turn between any two of them
-        while not self._events:
-            chunk = await anext(self._chunks, None)
-            if chunk is None:
-                await self._resume()
-            else:
-                self._feed(chunk)
-        return self._parsed(self._events.popleft())
+        while not events:
+            chunk = await self._response.receive()
+            if not chunk:
+                reader = self._reader = await self._resumed(reader)
+                continue
+            try:
+                events.extend(reader.feed(chunk))
+            except EventTooLong as error:
+                sentence = f"an event is longer than {self._limits.event_bytes_max} bytes"
+                raise broken(self._service, sentence) from error
+        return self._parsed(events.popleft())
 
-    async def _resume(self) -> None:
+    async def _whole(self) -> MessageFromUpstream:
+        if self._response.is_over:
+            raise broken(self._service, "its answer is no answer to the request")
+        return self._parsed(await self._response.read(self._limits.body_bytes_max))
+
+    async def _resumed(self, reader: EventReader) -> EventReader:
         """Come back to a stream that a legacy upstream ended before its answer; nothing is sent a second time.
 
         MCP 2025-11-25, basic/transports, "Resumability and Redelivery".
         """
-        last_id, self._resumes_left = self._reader.last_id, self._resumes_left - 1
+        last_id, self._resumes_left = reader.last_id, self._resumes_left - 1
         if self._link.era is Era.MODERN or last_id is None or self._resumes_left < 0:
             raise broken(self._service, "its stream ended without an answer")
-        await asyncio.sleep(self._reader.retry_s)
-        timeout_s = self._outgoing.timeout_s
+        ends_at_s = self._response.ends_at_s
+        left_s = ends_at_s - asyncio.get_running_loop().time() - reader.retry_s
+        if left_s <= 0:
+            raise overdue(self._service)
+        await asyncio.sleep(reader.retry_s)
         response = await self._transport.attend(
-            self._target, self._link, last_event_id=last_id, timeout_s=timeout_s
+            self._target,
+            self._link,
+            last_event_id=last_id,
+            timeout_s=min(self._outgoing.timeout_s, left_s),
         )
         if response is None:
             raise broken(self._service, "its stream ended without an answer and is not continued")
-        await self._response.aclose()
-        self._response, self._chunks = response, response.chunks
-        retry_s, self._reader = self._reader.retry_s, EventReader(self._limits.event_bytes_max)
-        self._reader.last_id, self._reader.retry_s = last_id, retry_s
-
-    def _feed(self, chunk: bytes) -> None:
-        try:
-            self._events.extend(self._reader.feed(chunk))
-        except EventTooLong as error:
-            raise broken(
-                self._service, f"an event is longer than {self._limits.event_bytes_max} bytes"
-            ) from error
-
-    async def _read_body(self) -> MessageFromUpstream:
-        try:
-            async with asyncio.timeout(max(self._limits.body_s_max, self._outgoing.timeout_s)):
-                pieces = [piece async for piece in self._bounded()]
-        except TimeoutError as error:
-            raise timed_out(self._service, self._limits.body_s_max) from error
-        return self._parsed(b"".join(pieces))
-
-    async def _bounded(self) -> AsyncIterator[bytes]:
-        size = 0
-        async for chunk in self._chunks:
-            size += len(chunk)
-            if size > self._limits.body_bytes_max:
-                raise broken(self._service, f"its answer is longer than {self._limits.body_bytes_max} bytes")
-            yield chunk
+        self._response.close()
+        self._response = response
+        response.ends_at_s = ends_at_s
+        resumed = EventReader(self._limits.event_bytes_max)
+        resumed.last_id, resumed.retry_s = last_id, reader.retry_s
+        return resumed
 
     def _parsed(self, body: bytes) -> MessageFromUpstream:
         try:
@@ -309,7 +326,7 @@ class HttpExchange:
         except UpstreamFailed as failed:
             raise broken(self._service, failed.sentence) from failed
 
-    async def refuse(self, request: Request) -> None:
+    def refuse(self, request: Request) -> None:
         """See `Exchange`."""
         if request.method == "ping":
             body = render_result(request.id, {})
@@ -323,25 +340,31 @@ class HttpExchange:
         """See `Exchange`."""
         await self._transport.post(self._target, self._link, response_body(request, response))
 
-    async def end(self, *, is_answered: bool) -> None:
+    def end(self, *, is_answered: bool) -> None:
         """See `Exchange`."""
-        if is_answered and self._is_stream:
+        if is_answered and not self._response.is_over and self._reader is not None:
             self._transport.drain(self._response)
             return
-        await self._response.aclose()
+        self._response.close()
         if not is_answered:
-            self._transport.cancel(self._target, self._link, self._outgoing, self.request_id)
+            self._cancel()
+
+    def _cancel(self) -> None:
+        self._transport.cancel(self._target, self._link, self._outgoing, self.request_id)
+
+
+def _lines_of(target: Target, link: Link) -> bytes:
+    """Of every request: whom it is from, and what was agreed on."""
+    return link.lines if target.credential is None else link.lines + target.credential.lines
 
 
 async def _drained(response: WireResponse, limit_s: float) -> None:
+    response.ends_at_s = asyncio.get_running_loop().time() + limit_s
     try:
-        async with asyncio.timeout(limit_s):
-            async for _ in response.chunks:
-                pass
-    except TimeoutError:
-        return
+        while not response.is_over:
+            await response.receive()
     finally:
-        await response.aclose()
+        response.close()
 
 
 async def _ignoring_failures(do: Callable[[], Awaitable[None]]) -> None:
@@ -356,8 +379,8 @@ def _failed(service: str, response: WireResponse) -> UpstreamFailed:
     if status in REDIRECTS:
         why = f"it answered with a redirect (HTTP {status}), which is not followed"
         return broken(service, why, upstream_status=status)
-    waits = response.headers.get("retry-after", "")
-    if waits.isascii() and waits.isdigit() and len(waits) <= len(str(RETRY_AFTER_MAX_S)):
+    waits = response.headers.get(b"retry-after", b"")
+    if waits.isdigit() and len(waits) <= len(str(RETRY_AFTER_MAX_S)):
         retry_after_s = min(int(waits), RETRY_AFTER_MAX_S)
         return broken(service, f"HTTP {status}", upstream_status=status, retry_after_s=retry_after_s)
     return broken(service, f"HTTP {status}", upstream_status=status)

@@ -46,7 +46,7 @@ class Links:
         self._flights: SingleFlight[LinkKey, Link] = SingleFlight()
 
     async def of(self, target: Target) -> Link:
-        """The link of an owner to an upstream; raises UpstreamFailed where none can be made."""
+        """The link of an owner to an upstream, made where there is none; raises UpstreamFailed."""
         key = _key(target)
         link = self._links.get(key)
         if link is not None:
@@ -158,8 +158,9 @@ class Links:
     async def _ask(self, target: Target, link: Link, outgoing: Outgoing) -> tuple[Answer, str | None]:
         """The answer to a request of our own, and the session that came with it."""
         exchange = await self._transport.open(target, link, outgoing)
-        answer = await answer_of(exchange, service=target.connector.key, within_s=outgoing.timeout_s)
-        return answer, exchange.headers.get("mcp-session-id")
+        answer = await answer_of(exchange, service=target.connector.key)
+        session_id = exchange.headers.get(b"mcp-session-id")
+        return answer, None if session_id is None else session_id.decode("latin-1")
 
 
 def _key(target: Target) -> LinkKey:

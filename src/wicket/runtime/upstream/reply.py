@@ -1,15 +1,13 @@
 """What comes back of a call: at once, or message by message as the upstream sends them."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
-from types import TracebackType
 from typing import Final, Self, assert_never
 
-from wicket.core.jsonrpc import Era, MessageFromUpstream, Notification, PostedResponse, Request, RequestId
+from wicket.core.jsonrpc import Era, Notification, PostedResponse, Request, RequestId
 from wicket.runtime.upstream.envelope import passed_meta
 from wicket.runtime.upstream.values import Answer, Ask, Exchange, Notice
-from wicket.runtime.wire import broken, timed_out
+from wicket.runtime.wire import broken
 
 PROGRESS: Final = "notifications/progress"
 PASSED: Final = frozenset({PROGRESS, "notifications/message"})
@@ -19,8 +17,8 @@ LIST_CHANGED: Final = "notifications/tools/list_changed"
 class UpstreamReply:
     """Iterate to get each `Notice` and `Ask` and, last, the `Answer`.
 
-    Where that came first it is in `answer` already, and nothing streams. Close it, whatever happens: a reply that
-    is closed before its answer is a cancelled call.
+    Where the answer came first it is in `answer` already, and nothing streams. Close it, whatever happens: a reply
+    that is closed before its answer is a cancelled call.
     """
 
     def __init__(
@@ -28,9 +26,8 @@ class UpstreamReply:
         exchange: Exchange,
         *,
         service: str,
-        progress_token: RequestId | None,
-        within_s: float,
-        list_changed: Callable[[], None],
+        progress_token: RequestId | None = None,
+        list_changed: Callable[[], None] | None = None,
         asks: Collection[str] = (),
     ) -> None:
         """`asks` are the requests of the upstream that are passed on; any other is refused."""
@@ -41,8 +38,6 @@ class UpstreamReply:
         self._exchange = exchange
         self._service = service
         self._progress_token = progress_token
-        self._within_s = within_s
-        self._deadline = asyncio.get_running_loop().time() + within_s
         self._list_changed = list_changed
         self._asks = asks
         self._first: Notice | Ask | Answer | None = None
@@ -54,72 +49,60 @@ class UpstreamReply:
         return self.answer is None
 
     async def begin(self) -> None:
-        """Wait for the first message that is passed on."""
-        self._first = await self._next()
-        if isinstance(self._first, Answer):
-            self.answer = self._first
+        """Wait for the first message that is passed on; raises UpstreamFailed."""
+        first = await self.next()
+        self._first = first
+        if isinstance(first, Answer):
+            self.answer = first
 
-    def __aiter__(self) -> AsyncIterator[Notice | Ask | Answer]:
-        return self
-
-    async def __anext__(self) -> Notice | Ask | Answer:
+    async def next(self) -> Notice | Ask | Answer:
+        """The next message that is passed on; raises UpstreamFailed, and the call is cancelled then."""
         if (first := self._first) is not None:
             self._first = None
             return first
-        if self._is_over:
-            raise StopAsyncIteration
-        return await self._next()
+        try:
+            passed: Notice | Ask | Answer | None = None
+            while passed is None:
+                message = await self._exchange.receive()
+                passed = self._noticed(message) if isinstance(message, Notification) else self._taken(message)
+        except BaseException:
+            self.close()
+            raise
+        return passed
 
-    async def aclose(self) -> None:
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Notice | Ask | Answer:
+        if self._is_over and self._first is None:
+            raise StopAsyncIteration
+        return await self.next()
+
+    def close(self) -> None:
         """Cancel the call at the upstream, unless its answer is there."""
         if not self._is_over:
             self._is_over = True
-            await self._exchange.end(is_answered=False)
+            self._exchange.end(is_answered=False)
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-    async def _next(self) -> Notice | Ask | Answer:
-        patience = asyncio.timeout_at(self._deadline)
-        try:
-            async with patience:
-                passed = None
-                while passed is None:
-                    passed = await self._taken(await self._exchange.receive())
-        except BaseException as error:
-            await self.aclose()
-            if isinstance(error, TimeoutError) and patience.expired():
-                raise timed_out(self._service, self._within_s) from error
-            raise
-        if isinstance(passed, Answer):
-            self._is_over = True
-            await self._exchange.end(is_answered=True)
-        return passed
-
-    async def _taken(self, message: MessageFromUpstream) -> Notice | Ask | Answer | None:
+    def _taken(self, message: PostedResponse | Request) -> Ask | Answer | None:
         match message:
             case PostedResponse():
                 if message.id != self._exchange.request_id:
                     raise broken(self._service, "it answered a request that is not the one it was sent")
+                self._is_over = True
+                self._exchange.end(is_answered=True)
                 return Answer(message.result, message.error)
-            case Notification():
-                return self._noticed(message)
             case Request() if message.method in self._asks:
                 return ask_of(message, partial(self._exchange.respond, message))
             case Request():
-                await self._exchange.refuse(message)
+                self._exchange.refuse(message)
                 return None
             case _:
                 assert_never(message)
 
     def _noticed(self, message: Notification) -> Notice | None:
         """Progress gets the caller's own token back; what is not about this call stays here."""
-        if message.method == LIST_CHANGED:
+        if message.method == LIST_CHANGED and self._list_changed is not None:
             self._list_changed()
         if message.method not in PASSED:
             return None
@@ -137,15 +120,9 @@ def ask_of(request: Request, answer: Callable[[PostedResponse], Awaitable[None]]
     return Ask(request.method, params | {"_meta": meta} if meta else params, answer)
 
 
-async def answer_of(
-    exchange: Exchange, *, service: str, within_s: float, list_changed: Callable[[], None] = lambda: None
-) -> Answer:
-    """The answer alone, whatever is said before it."""
-    reply = UpstreamReply(
-        exchange, service=service, progress_token=None, within_s=within_s, list_changed=list_changed
-    )
-    async with reply:
-        async for message in reply:
-            if isinstance(message, Answer):
-                return message
-    raise broken(service, "it ended without an answer")
+async def answer_of(exchange: Exchange, *, service: str) -> Answer:
+    """The answer alone, whatever is said before it; raises UpstreamFailed."""
+    reply = UpstreamReply(exchange, service=service)
+    while not isinstance(message := await reply.next(), Answer):
+        continue
+    return message

@@ -1,6 +1,5 @@
 """Server-sent events, read as they arrive (HTML standard, "Event stream interpretation")."""
 
-from collections.abc import Iterator
 from typing import Final
 
 RETRY_S: Final = 1.0
@@ -8,6 +7,8 @@ RETRY_S_MAX: Final = 10.0
 RETRY_DIGITS_MAX: Final = 9
 ID_BYTES_MAX: Final = 1_024
 _BOM: Final = b"\xef\xbb\xbf"
+_MESSAGE: Final = (b"", b"message")
+"""What an event is that a client looks at."""
 
 
 class EventTooLong(Exception):
@@ -21,10 +22,10 @@ class EventReader:
         self._bytes_max = event_bytes_max
         self._line: list[bytes] = []
         """Pieces of a line whose end has not come yet."""
-        self._data: list[bytes] = []
-        self._kind = b""
         self._line_bytes = 0
+        self._data: list[bytes] = []
         self._data_bytes = 0
+        self._kind = b""
         self._skips_newline = False
         """The last chunk ended in a carriage return, which a newline may still belong to."""
         self._is_first = True
@@ -33,37 +34,53 @@ class EventReader:
         self.retry_s = RETRY_S
         """How long the server wants a reader to wait before it comes back."""
 
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
+    def feed(self, chunk: bytes) -> list[bytes]:
         """Data of the events that `chunk` completes; raises EventTooLong."""
         if self._skips_newline and chunk:
+            self._skips_newline = False
             chunk = chunk.removeprefix(b"\n")
-        self._skips_newline = chunk.endswith(b"\r") if chunk else self._skips_newline
-        for piece in chunk.splitlines(keepends=True):
-            self._line_bytes += len(piece)
-            if self._line_bytes + self._data_bytes > self._bytes_max:
+        if b"\r" in chunk:
+            self._skips_newline = chunk.endswith(b"\r")
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        may_be_long = self._data_bytes + self._line_bytes + len(chunk) > self._bytes_max
+        *lines, rest = chunk.split(b"\n")
+        if lines:
+            self._complete(lines)
+        events: list[bytes] = []
+        for line in lines:
+            if may_be_long and self._data_bytes + len(line) > self._bytes_max:
                 raise EventTooLong
-            if not piece.endswith((b"\n", b"\r")):
-                self._line.append(piece)
-                continue
-            self._line.append(piece.rstrip(b"\r\n"))
-            line = b"".join(self._line)
+            if line[:6] == b"data: ":
+                self._data.append(line[6:])
+                self._data_bytes += len(line)
+            elif line:
+                self._take(line)
+            elif self._data or self._kind:
+                self._end(events)
+        if rest:
+            self._line.append(rest)
+            self._line_bytes += len(rest)
+            if self._data_bytes + self._line_bytes > self._bytes_max:
+                raise EventTooLong
+        return events
+
+    def _complete(self, lines: list[bytes]) -> None:
+        """What came of the first line before, and what is no part of it."""
+        if self._line:
+            lines[0] = b"".join((*self._line, lines[0]))
             self._line.clear()
             self._line_bytes = 0
-            if (data := self._take(line)) is not None:
-                yield data
-
-    def _take(self, line: bytes) -> bytes | None:
-        """One whole line; the event's data where it is the empty one that ends a `message` event."""
         if self._is_first:
             self._is_first = False
-            line = line.removeprefix(_BOM)
-        if not line:
-            return self._end()
+            lines[0] = lines[0].removeprefix(_BOM)
+
+    def _take(self, line: bytes) -> None:
         name, _, value = line.partition(b":")
-        value = value.removeprefix(b" ")
+        if value[:1] == b" ":
+            value = value[1:]
         if name == b"data":
             self._data.append(value)
-            self._data_bytes += len(value) + 1
+            self._data_bytes += len(line)
         elif name == b"event":
             self._kind = value
         elif name == b"id" and 0 < len(value) <= ID_BYTES_MAX and value.isascii():
@@ -71,12 +88,12 @@ class EventReader:
             self.last_id = text if text.isprintable() and text == text.strip() else self.last_id
         elif name == b"retry" and value.isdigit() and len(value) <= RETRY_DIGITS_MAX:
             self.retry_s = min(int(value) / 1_000, RETRY_S_MAX)
-        return None
 
-    def _end(self) -> bytes | None:
-        data, kind = b"\n".join(self._data), self._kind
+    def _end(self, events: list[bytes]) -> None:
+        """The empty line behind an event. Servers that can be resumed begin with one that has an id and no data."""
+        data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
+        if data and self._kind in _MESSAGE:
+            events.append(data)
         self._data.clear()
-        self._kind = b""
         self._data_bytes = 0
-        # Servers that can be resumed begin with an event that has an id and no data.
-        return data if data and kind in {b"", b"message"} else None
+        self._kind = b""

@@ -3,10 +3,11 @@
 Each holds one of the connections that its host has, so there are only so many of them.
 """
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from math import inf
 from typing import Final, TypeAlias
 
 from wicket.core.jsonrpc import Era, Notification, PostedResponse, Request, parse_response
@@ -50,13 +51,14 @@ class Standing:
                 LISTEN,
                 {"notifications": wanted},
                 self._limits.standing_timeout_s,
+                within_s=inf,
                 before_first_byte=before_first_byte,
             )
             exchange = await self._transport.open(target, link, outgoing)
             try:
                 yield _listened(exchange)
             finally:
-                await exchange.end(is_answered=False)
+                exchange.end(is_answered=False)
 
     @asynccontextmanager
     async def attending(self, target: Target) -> AsyncIterator[Said | None]:
@@ -72,7 +74,7 @@ class Standing:
             try:
                 yield self._attended(target, link, response)
             finally:
-                await response.aclose()
+                response.close()
 
     @asynccontextmanager
     async def _place(self, target: Target) -> AsyncIterator[bool]:
@@ -108,15 +110,16 @@ async def _listened(exchange: Exchange) -> Said:
             case PostedResponse():
                 return
             case Request() as request:
-                await exchange.refuse(request)
+                exchange.refuse(request)
 
 
 async def _events(response: WireResponse, service: str, bytes_max: int) -> AsyncGenerator[bytes, None]:
-    reader, events = EventReader(bytes_max), deque[bytes]()
-    async for chunk in response.chunks:
+    reader = EventReader(bytes_max)
+    while not response.is_over:
+        chunk = await response.receive()
         try:
-            events.extend(reader.feed(chunk))
+            events = reader.feed(chunk)
         except EventTooLong as error:
             raise broken(service, f"an event is longer than {bytes_max} bytes") from error
-        while events:
-            yield events.popleft()
+        for event in events:
+            yield event

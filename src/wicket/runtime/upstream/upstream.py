@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from wicket.core.errors import RpcCode, UpstreamFailed, WicketError
@@ -17,7 +18,7 @@ from wicket.runtime.upstream.pages import read_pages
 from wicket.runtime.upstream.reply import UpstreamReply, answer_of
 from wicket.runtime.upstream.standing import Said, Standing
 from wicket.runtime.upstream.values import Answer, Exchange, LocalServers, Outgoing, Target, UpstreamLimits
-from wicket.runtime.wire import BeforeFirstByte, Wire, broken, unreachable
+from wicket.runtime.wire import BeforeFirstByte, Wire, broken, header_lines, unreachable
 
 if TYPE_CHECKING:
     from wicket.runtime.recorder import Recorded
@@ -73,27 +74,29 @@ class Upstream:
         call = recorded.call
         if not recorded.allowed or call is None or call.service != target.connector.key:
             raise WicketError("a call was about to be forwarded that is not recorded as allowed")
+        service, owner = target.connector.key, target.owner
         outgoing = Outgoing(
             call.method,
-            _params_of(call) | (inputs or {}),
+            _params_of(call) | inputs if inputs else _params_of(call),
             self._limits.asking_timeout_s if asks else self._timeout_s(target),
-            meta=meta,
-            capabilities=capabilities or {},
-            wants_progress=progress_token is not None,
-            before_first_byte=before_first_byte,
+            self._limits.exchange_s_max,
+            meta,
+            capabilities or {},
+            progress_token is not None,
+            before_first_byte,
         )
         reply = UpstreamReply(
             await self._open(target, outgoing),
-            service=target.connector.key,
+            service=service,
             progress_token=progress_token,
-            within_s=self._limits.exchange_s_max,
-            list_changed=lambda: self.forget(owner=target.owner, service=target.connector.key),
+            list_changed=partial(self._lists.forget, owner=owner, service=service),
             asks=asks,
         )
         await reply.begin()
-        if reply.answer is not None and (reply.answer.error or {}).get("code") == RpcCode.HEADER_MISMATCH:
+        error = None if reply.answer is None else reply.answer.error
+        if error is not None and error.get("code") == RpcCode.HEADER_MISMATCH:
             # The tool's schema has changed since its list was fetched.
-            self._lists.forget(owner=target.owner, service=target.connector.key)
+            self._lists.forget(owner=owner, service=service)
         return reply
 
     async def start(self, connector: Connector) -> None:
@@ -161,46 +164,41 @@ class Upstream:
         await self._links.stop()
         await self._http.stop()
 
-    async def _open(self, target: Target, outgoing: Outgoing) -> Exchange:
+    async def _open(self, target: Target, outgoing: Outgoing, *, is_again: bool = False) -> Exchange:
+        """Send, and once more where the upstream does not know the session: it has not looked at the request then."""
+        service = target.connector.key
         if target.connector.kind is ConnectorKind.STDIO:
             if self._stdio is None:
-                raise unreachable(target.connector.key, "no local servers are configured")
-            return await self._stdio.open(target.connector.key, outgoing)
-        try:
-            return await self._open_http(target, outgoing)
-        except SessionGone:
-            # The upstream does not know the session, so it has not looked at the request: once more.
-            try:
-                return await self._open_http(target, outgoing)
-            except SessionGone as error:
-                raise broken(target.connector.key, "it forgets sessions that it has just begun") from error
-
-    async def _open_http(self, target: Target, outgoing: Outgoing) -> Exchange:
+                raise unreachable(service, "no local servers are configured")
+            return await self._stdio.open(service, outgoing)
         link = await self._links.of(target)
         if link.era is Era.MODERN and outgoing.method == "tools/call":
             outgoing = await self._with_param_headers(target, outgoing)
         try:
             return await self._http.open(target, link, outgoing)
-        except SessionGone:
+        except SessionGone as gone:
             self._links.drop(target, link)
-            raise
+            if is_again:
+                raise broken(service, "it forgets sessions that it has just begun") from gone
         except UpstreamFailed as failed:
             status = failed.facts.get("upstream_status")
             if isinstance(status, int) and status not in NOT_OF_THE_LINK and status in CLIENT_ERRORS:
                 self._links.drop(target, link)
             raise
+        return await self._open(target, outgoing, is_again=True)
 
     async def _with_param_headers(self, target: Target, outgoing: Outgoing) -> Outgoing:
         tool, arguments = outgoing.params.get("name"), outgoing.params.get("arguments")
         if not isinstance(tool, str) or not isinstance(arguments, dict):
             return outgoing
         wanted = await self._lists.headers_of(target, tool)
-        return replace(outgoing, param_headers=param_headers(wanted, arguments)) if wanted else outgoing
+        if not wanted:
+            return outgoing
+        return replace(outgoing, param_lines=header_lines(param_headers(wanted, arguments)))
 
     async def _ask(self, target: Target, outgoing: Outgoing) -> tuple[Answer, Era]:
         exchange = await self._open(target, outgoing)
-        answer = await answer_of(exchange, service=target.connector.key, within_s=outgoing.timeout_s)
-        return answer, exchange.era
+        return await answer_of(exchange, service=target.connector.key), exchange.era
 
     def _timeout_s(self, target: Target) -> float:
         return target.connector.upstream_timeout_s or self._limits.timeout_s

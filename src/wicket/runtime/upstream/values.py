@@ -1,14 +1,14 @@
 """What the upstream side takes and gives."""
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from wicket.core.errors import Invalid, UpstreamFailed
 from wicket.core.jsonrpc import Era, MessageFromUpstream, PostedResponse, Request
 from wicket.core.model import Connector, JsonObject
-from wicket.runtime.wire import BeforeFirstByte
+from wicket.runtime.wire import NO_LINES, BeforeFirstByte, HeaderLines, header_lines
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 _VISIBLE: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
@@ -27,6 +27,8 @@ class Credential:
 
     header: str
     value: str = field(repr=False)
+    lines: HeaderLines = field(init=False, repr=False, compare=False)
+    """As it is sent."""
 
     def __post_init__(self) -> None:
         name = self.header.lower()
@@ -36,6 +38,7 @@ class Credential:
             raise Invalid(
                 "the credential must be one line of printable ASCII: enter it again", field="auth.value"
             )
+        object.__setattr__(self, "lines", header_lines({self.header: self.value}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +104,17 @@ class Outgoing:
     method: str
     params: JsonObject
     timeout_s: float
+    """Of silence."""
+    within_s: float | None = None
+    """For all that comes back, however busy it is; None: as `timeout_s`."""
     meta: JsonObject = field(default_factory=dict)
     """What of the caller's `_meta` may be passed on."""
     capabilities: JsonObject = field(default_factory=dict)
     """What is declared to a modern upstream for this request."""
     wants_progress: bool = False
     before_first_byte: BeforeFirstByte | None = None
-    param_headers: Mapping[str, str] = field(default_factory=dict)
+    param_lines: HeaderLines = NO_LINES
+    """The arguments that a modern upstream wants mirrored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,13 +158,13 @@ class Exchange(Protocol):
     async def receive(self) -> MessageFromUpstream:
         """The next message about this request; raises UpstreamFailed, also where there is none."""
 
-    async def refuse(self, request: Request) -> None:
+    def refuse(self, request: Request) -> None:
         """Tell the upstream that its own request is not served."""
 
     async def respond(self, request: Request, response: PostedResponse) -> None:
         """Answer a request of the upstream's own; raises UpstreamFailed."""
 
-    async def end(self, *, is_answered: bool) -> None:
+    def end(self, *, is_answered: bool) -> None:
         """Let go; cancels the request at the upstream where its answer has not come."""
 
 

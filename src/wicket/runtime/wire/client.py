@@ -4,11 +4,11 @@ What is sent is a head and a body in one write, once the gate has opened; whethe
 known. Connections are kept (pool.py), and answers parsed by llhttp (connection.py).
 """
 
-import re
+import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator
 from functools import lru_cache
+from math import inf
 from typing import Final
 from urllib.parse import quote, urlsplit
 
@@ -21,6 +21,8 @@ from wicket.runtime.wire.values import (
     WireLimits,
     WireRequest,
     broken,
+    header_lines,
+    overdue,
     timed_out,
     unreachable,
 )
@@ -29,7 +31,6 @@ ATTEMPTS_MAX: Final = 3
 """Connections that may turn out to be closed before anything was sent on them."""
 _PORTS: Final = {"http": 80, "https": 443}
 _PATH_SAFE: Final = "/%:@!$&'()*+,;=~"
-_UNSENDABLE: Final = re.compile(r"[\r\n\0]")
 
 
 class HttpWire:
@@ -58,25 +59,23 @@ class HttpWire:
         self, request: WireRequest, *, before_first_byte: BeforeFirstByte | None = None
     ) -> "HttpResponse":
         """Send at most once; see `Wire`. A connection that was closed while idle is replaced unsent."""
-        origin, target, host = _address_of(request)
-        message = _rendered(request, target, host)
+        origin, opening = _opening_of(request)
         for _ in range(ATTEMPTS_MAX):
-            connection = await self._take(origin, request)
-            response = HttpResponse(self._pool, origin, connection, request)
+            connection = self._pool.find_idle(origin) or await self._connected(origin, request)
             try:
                 if before_first_byte is not None:
                     await before_first_byte()
                 if connection.is_usable:
-                    connection.write(message)
-                    await response.begin()
-                    return response
+                    connection.write(_rendered(opening, request))
+                    await _head_of(connection, request)
+                    return HttpResponse(self._pool, origin, connection, request)
             except BaseException:
-                response.drop()
+                self._pool.give_back(origin, connection)
                 raise
-            response.drop()
+            self._pool.give_back(origin, connection)
         raise unreachable(request.service, "it closes connections before anything is sent")
 
-    async def _take(self, origin: Origin, request: WireRequest) -> Connection:
+    async def _connected(self, origin: Origin, request: WireRequest) -> Connection:
         try:
             return await self._pool.take(origin)
         except NotConnected as error:
@@ -84,66 +83,56 @@ class HttpWire:
 
 
 class HttpResponse:
-    """Implements `WireResponse`, and is the iterator over its own chunks."""
+    """Implements `WireResponse`."""
 
     def __init__(self, pool: Pool, origin: Origin, connection: Connection, request: WireRequest) -> None:
+        self.status = connection.status
+        self.headers = connection.headers
+        self.is_over = False
+        self.ends_at_s = inf
         self._pool = pool
         self._origin = origin
         self._connection: Connection | None = connection
         self._request = request
+        self._is_encoded = self.headers.get(b"content-encoding", b"identity").lower() != b"identity"
+        self._bytes_max = request.response_bytes_max
         self._bytes_read = 0
-        self.status = 0
-        self.headers: dict[str, str] = {}
 
-    async def begin(self) -> None:
-        """Wait for the head; raises UpstreamFailed."""
-        connection = self._connection
+    async def receive(self) -> bytes:
+        """See `WireResponse`."""
+        connection, request = self._connection, self._request
         if connection is None:
-            return
-        try:
-            await connection.head(self._request.timeout_s)
-        except (Lost, Malformed, TimeoutError) as error:
-            raise _not_answered(error, self._request) from error
-        self.status, self.headers = connection.status, connection.headers
-
-    @property
-    def chunks(self) -> AsyncIterator[bytes]:
-        return self
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        request, connection = self._request, self._connection
-        if connection is None:
-            raise StopAsyncIteration
-        if self.headers.get("content-encoding", "identity").lower() != "identity":
+            return b""
+        if self._is_encoded:
             raise broken(request.service, "it compressed its answer although it was asked not to")
         try:
-            chunk = await connection.read(request.timeout_s)
+            body = await connection.receive(request.timeout_s, self.ends_at_s)
         except (Lost, Malformed, TimeoutError) as error:
+            if isinstance(error, TimeoutError) and asyncio.get_running_loop().time() >= self.ends_at_s:
+                raise overdue(request.service) from error
             raise _not_answered(error, request) from error
         if connection.is_complete:
-            self._let_go(connection)
-        if not chunk:
-            raise StopAsyncIteration
-        self._bytes_read += len(chunk)
-        if self._bytes_read > request.response_bytes_max:
-            raise broken(request.service, f"its answer is longer than {request.response_bytes_max} bytes")
-        return chunk
+            self.is_over = True
+            self.close()
+        self._bytes_read += len(body)
+        if self._bytes_read > self._bytes_max:
+            raise broken(request.service, f"its answer is longer than {self._bytes_max} bytes")
+        return body
 
-    async def aclose(self) -> None:
-        self.drop()
+    async def read(self, bytes_max: int | None = None) -> bytes:
+        """See `WireResponse`."""
+        self._bytes_max = bytes_max or self._bytes_max
+        pieces: list[bytes] = []
+        while True:
+            pieces.append(await self.receive())
+            if self.is_over:
+                return b"".join(pieces)
 
-    def drop(self) -> None:
-        """Let go, whether the answer was read to its end or not."""
-        if self._connection is not None:
-            self._connection.forget()
-            self._let_go(self._connection)
-
-    def _let_go(self, connection: Connection) -> None:
-        self._connection = None
-        self._pool.give_back(self._origin, connection)
+    def close(self) -> None:
+        """See `WireResponse`."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._pool.give_back(self._origin, connection)
 
 
 def _trusting_authorities() -> ssl.SSLContext:
@@ -152,10 +141,10 @@ def _trusting_authorities() -> ssl.SSLContext:
     return context
 
 
-def _address_of(request: WireRequest) -> tuple[Origin, str, str]:
-    """Whom to connect to, the request's target and its Host; raises UpstreamFailed."""
+def _opening_of(request: WireRequest) -> tuple[Origin, bytes]:
+    """Whom to connect to, and how the request begins; raises UpstreamFailed."""
     try:
-        return _parsed(request.url)
+        return _opening(request.method, request.url)
     except ValueError as error:
         raise unreachable(
             request.service, "its address is not an http or https one without a user name"
@@ -163,7 +152,7 @@ def _address_of(request: WireRequest) -> tuple[Origin, str, str]:
 
 
 @lru_cache(maxsize=1_000)
-def _parsed(url: str) -> tuple[Origin, str, str]:
+def _opening(method: str, url: str) -> tuple[Origin, bytes]:
     parts = urlsplit(url)
     host = parts.hostname
     if parts.scheme not in _PORTS or not host or parts.username is not None:
@@ -175,20 +164,26 @@ def _parsed(url: str) -> tuple[Origin, str, str]:
     if parts.query:
         target += "?" + quote(parts.query, safe=_PATH_SAFE + "?")
     shown = f"[{host}]" if ":" in host else host
-    is_default = port == _PORTS[parts.scheme]
-    return Origin(parts.scheme == "https", host, port), target, shown if is_default else f"{shown}:{port}"
+    if port != _PORTS[parts.scheme]:
+        shown += f":{port}"
+    headers = header_lines({"Host": shown, "Accept-Encoding": "identity"})
+    return Origin(parts.scheme == "https", host, port), f"{method} {target} HTTP/1.1\r\n".encode() + headers
 
 
-def _rendered(request: WireRequest, target: str, host: str) -> bytes:
-    """The whole request; raises UpstreamFailed for a header that would be more than one."""
-    headers = {"Host": host, "Accept-Encoding": "identity", **request.headers}
-    if request.body or request.method == "POST":
-        headers["Content-Length"] = str(len(request.body))
-    for value in headers.values():
-        if _UNSENDABLE.search(value):
-            raise unreachable(request.service, "a header holds a line break and cannot be sent")
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return f"{request.method} {target} HTTP/1.1\r\n{lines}\r\n".encode() + request.body
+def _rendered(opening: bytes, request: WireRequest) -> bytes:
+    """The whole request; what has neither a body nor one to expect says nothing of its length."""
+    body = request.body
+    length = b"Content-Length: %d\r\n" % len(body) if body or request.method == "POST" else b""
+    return b"%b%b%b\r\n%b" % (opening, request.headers, length, body)
+
+
+async def _head_of(connection: Connection, request: WireRequest) -> None:
+    """Wait for status and headers; raises UpstreamFailed."""
+    try:
+        while not connection.has_head:
+            await connection.news(request.timeout_s)
+    except (Lost, Malformed, TimeoutError) as error:
+        raise _not_answered(error, request) from error
 
 
 def _not_connected(service: str, cause: BaseException | None) -> UpstreamFailed:

@@ -2,10 +2,13 @@
 
 The parser is llhttp's, in strict mode: an answer whose end is in doubt is no answer. What comes when nothing was
 asked closes the connection, for it would be read as the answer to the next request.
+
+Who waits is given up by a watchdog: one timer that goes on from request to request, and is set anew only when it
+rings too early.
 """
 
 import asyncio
-from collections import deque
+from math import inf
 from typing import Final, cast
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -25,61 +28,73 @@ class Malformed(Exception):
 
 
 class Connection(asyncio.Protocol):
-    """Use it for one request at a time: `write`, `head`, then `read` until it gives nothing."""
+    """Use it for one request at a time: `write`, wait for `news` until it `has_head`, then `receive`."""
 
     def __init__(self, head_bytes_max: int) -> None:
         self.status = 0
-        self.headers: dict[str, str] = {}
+        self.headers: dict[bytes, bytes] = {}
+        self.has_head = True
+        """Whether status and headers of the answer are there."""
         self.is_complete = True
         """Whether the last answer was received to its end: nothing is under way."""
         self._head_bytes_max = head_bytes_max
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
         self._parser = HttpResponseParser(self)
-        self._chunks: deque[bytes] = deque()
+        self._chunks: list[bytes] = []
         self._buffered = 0
-        self._body_bytes = 0
         self._barren_bytes = 0
         """Since the last of the body: heads, interim answers, trailers, of which the parser keeps each line whole."""
-        self._has_head = True
+        self._has_news = False
         self._is_paused = False
         self._is_reusable = True
         self._failure: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._patient_until_s = inf
+        self._watchdog: asyncio.TimerHandle | None = None
+        self._rings_at_s = inf
 
     @property
     def is_usable(self) -> bool:
         """Whether a request can be sent: nothing is under way, nothing came unasked, nobody has hung up."""
-        return (
-            self.is_complete
-            and self._is_reusable
-            and self._failure is None
-            and not self._transport.is_closing()
-        )
+        return self.is_complete and self._is_reusable and not self._transport.is_closing()
 
     def write(self, request: bytes) -> None:
         """Send a whole request."""
         self.status, self.headers = 0, {}
-        self.is_complete = self._has_head = False
+        self.is_complete = self.has_head = False
         self._barren_bytes = 0
         self._transport.write(request)
 
-    async def head(self, within_s: float) -> None:
-        """Wait for status and headers; raises Lost, Malformed, TimeoutError."""
-        while not self._has_head:
-            await self._wait(within_s)
+    def news(self, within_s: float, ends_at_s: float = inf) -> asyncio.Future[None]:
+        """To be awaited: the head, more of the body, or its end. Look again then, for it may have failed.
 
-    async def read(self, within_s: float) -> bytes:
+        `ends_at_s` is an instant of the event loop's clock, beyond which nobody waits. Raises what has ended it:
+        Lost, Malformed, TimeoutError.
+        """
+        if self._failure is not None:
+            raise self._failure
+        now_s = self._loop.time()
+        if now_s >= ends_at_s:
+            raise TimeoutError
+        self._patient_until_s = until_s = min(now_s + within_s, ends_at_s)
+        if until_s < self._rings_at_s:
+            self._watch()
+        self._waiter = self._loop.create_future()
+        return self._waiter
+
+    async def receive(self, within_s: float, ends_at_s: float) -> bytes:
         """What has come of the body, nothing at its end; raises Lost, Malformed, TimeoutError."""
+        if self._chunks and not self.is_complete and self._loop.time() >= ends_at_s:
+            raise TimeoutError  # whoever is never waited for ends, too
         while not self._chunks and not self.is_complete:
-            await self._wait(within_s)
-        body = b"".join(self._chunks)
-        self._chunks.clear()
+            await self.news(within_s, ends_at_s)
+        chunks, self._chunks = self._chunks, []
         self._buffered = 0
         if self._is_paused:
             self._is_paused = False
             self._transport.resume_reading()
-        return body
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def forget(self) -> None:
         """Drop what was received and not read."""
@@ -96,20 +111,27 @@ class Connection(asyncio.Protocol):
         else:
             self._transport.abort()
 
-    async def _wait(self, within_s: float) -> None:
-        if self._failure is not None:
-            raise self._failure
-        self._waiter = self._loop.create_future()
-        timer = self._loop.call_later(within_s, self._fail, TimeoutError())
-        try:
-            await self._waiter
-        finally:
-            timer.cancel()
-            self._waiter = None
+    def _watch(self) -> None:
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+        self._rings_at_s = self._patient_until_s
+        self._watchdog = self._loop.call_at(self._rings_at_s, self._look)
+
+    def _look(self) -> None:
+        """Give up for who waits, unless it has heard something meanwhile."""
+        self._rings_at_s = inf
+        if self._waiter is None or self._waiter.done():
+            return
+        if self._loop.time() < self._patient_until_s:
+            self._watch()
+        else:
+            self._fail(TimeoutError())
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        self._has_news = False
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def _fail(self, failure: Exception) -> None:
         if self._failure is None:
@@ -127,7 +149,7 @@ class Connection(asyncio.Protocol):
         if self.is_complete:
             self.close()
             return
-        body_bytes = self._body_bytes
+        buffered = self._buffered
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserCallbackError, HttpParserUpgrade) as error:
@@ -135,19 +157,23 @@ class Connection(asyncio.Protocol):
             failure.__cause__ = error
             self._fail(failure)
             return
-        if self._body_bytes == body_bytes:
+        if self._buffered == buffered:
             self._barren_bytes += len(data)
             if self._barren_bytes > self._head_bytes_max:
                 self._fail(Malformed("its head is too long"))
         elif self._buffered > BUFFERED_BYTES_MAX and not self._is_paused and not self.is_complete:
             self._is_paused = True
             self._transport.pause_reading()
+        if self._has_news:
+            self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_reusable = False
+        if self._watchdog is not None:
+            self._watchdog.cancel()
         if self.is_complete:
             return
-        if exc is None and self._has_head and self._ends_with_connection():
+        if exc is None and self.has_head and self._ends_with_connection():
             self.is_complete = True
             self._wake()
             return
@@ -157,7 +183,7 @@ class Connection(asyncio.Protocol):
 
     def _ends_with_connection(self) -> bool:
         """RFC 9112, section 6.3: an answer that says nothing of its length ends when the connection does."""
-        return not {"content-length", "transfer-encoding"} & self.headers.keys()
+        return not {b"content-length", b"transfer-encoding"} & self.headers.keys()
 
     # From the parser.
 
@@ -166,29 +192,26 @@ class Connection(asyncio.Protocol):
             self._is_reusable = False  # more than was asked for
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._has_head:
-            self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        if not self.has_head:
+            self.headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
         if self.is_complete:
             return
         self.status = self._parser.get_status_code()
         if self.status >= _FINAL:
-            self._has_head = True
-            self._wake()
+            self.has_head = self._has_news = True
 
     def on_body(self, body: bytes) -> None:
         if not self.is_complete:
             self._chunks.append(body)
             self._buffered += len(body)
-            self._body_bytes += len(body)
             self._barren_bytes = 0
-            self._wake()
+            self._has_news = True
 
     def on_message_complete(self) -> None:
-        if not self._has_head:
+        if not self.has_head:
             self.headers.clear()  # of an interim answer
             return
-        self.is_complete = True
+        self._has_news = self.is_complete = True
         self._is_reusable = self._is_reusable and self._parser.should_keep_alive()
-        self._wake()

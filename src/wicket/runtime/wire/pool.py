@@ -3,6 +3,8 @@
 import asyncio
 import ssl
 from collections import OrderedDict, deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -30,15 +32,47 @@ class NotConnected(Exception):
     """No connection could be made; the cause says why."""
 
 
+class Room:
+    """So many may be in it at once; who comes later waits for a turn, in the order of coming."""
+
+    def __init__(self, places: int) -> None:
+        self.free = places
+        """Above zero only while nobody waits."""
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def enter(self) -> None:
+        """Take a place, or wait until it is handed over."""
+        if self.free:
+            self.free -= 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():
+                self.leave()  # it was handed over just now
+            elif turn in self._waiting:
+                self._waiting.remove(turn)
+            raise
+
+    def leave(self) -> None:
+        """Hand the place over to who has waited longest."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self.free += 1
+
+
 @dataclass(slots=True)
 class _Place:
     """The connections of one origin."""
 
-    free: asyncio.Semaphore
+    room: Room
     idle: deque[tuple[Connection, float]] = field(default_factory=deque)
     """Each with the instant since when; the one that was used last is used next."""
-    users: int = 0
-    """In use, or waiting to be."""
 
 
 class Pool:
@@ -56,102 +90,96 @@ class Pool:
         self._make_socket = vetted_sockets(addresses)
         self._limits = limits
         self._tls = tls
+        self._loop = asyncio.get_running_loop()
         self._places: dict[Origin, _Place] = {}
-        self._free = asyncio.Semaphore(limits.connections_max)
+        self._room = Room(limits.connections_max)
         self._names: OrderedDict[tuple[str, int], tuple[asyncio.Task[list[AddrInfoType]], float]] = (
             OrderedDict()
         )
-        self._in_use: set[Connection] = set()
+        self._open: set[Connection] = set()
         self._idle_count = 0
         self._sweeper: asyncio.TimerHandle | None = None
 
+    def find_idle(self, origin: Origin) -> Connection | None:
+        """A connection that is at hand, until it is given back; most calls find one."""
+        place = self._places.get(origin)
+        if place is None or not place.idle or not place.room.free or not self._room.free:
+            return None
+        connection = self._pop_idle(place)
+        if connection is not None:
+            place.room.free -= 1
+            self._room.free -= 1
+        return connection
+
     async def take(self, origin: Origin) -> Connection:
-        """A connection that is usable, until it is given back; raises NotConnected."""
+        """A connection that is usable, in turn, until it is given back; raises NotConnected."""
         place = self._places.get(origin)
         if place is None:
-            place = self._places[origin] = _Place(asyncio.Semaphore(self._limits.connections_per_host))
-        place.users += 1
+            place = self._places[origin] = _Place(Room(self._limits.connections_per_host))
         try:
-            # Most calls find an idle connection: no timer for them, since nothing here makes them wait.
-            if not place.free.locked() and not self._free.locked() and (idle := self._find_idle(place)):
-                await place.free.acquire()
-                await self._free.acquire()
-                taken = idle
-            else:
-                async with asyncio.timeout(self._limits.connect_timeout_s):
-                    taken = await self._take_in_turn(origin, place)
-        except BaseException as error:
-            self._leave(origin, place)
-            if isinstance(error, OSError):
-                raise NotConnected from error
-            raise
-        self._in_use.add(taken)
-        return taken
+            async with (
+                asyncio.timeout(self._limits.connect_timeout_s),
+                _entered(place.room),
+                _entered(self._room),
+            ):
+                return self._pop_idle(place) or await self._connect(origin)
+        except OSError as error:
+            raise NotConnected from error
+        finally:
+            self._tidy(origin, place)
 
     def give_back(self, origin: Origin, connection: Connection) -> None:
         """Let go of a connection: kept for the next request where it is fit for one, closed otherwise."""
         place = self._places[origin]
-        place.free.release()
-        self._free.release()
-        self._in_use.discard(connection)
+        place.room.leave()
+        self._room.leave()
+        connection.forget()
         if connection.is_usable and self._idle_count < self._limits.connections_max:
-            place.idle.append((connection, asyncio.get_running_loop().time()))
+            place.idle.append((connection, self._loop.time()))
             self._idle_count += 1
-            self._sweep_later()
+            if self._sweeper is None:
+                self._sweep_later()
         else:
-            connection.close()
-        self._leave(origin, place)
+            self._close(connection)
+            self._tidy(origin, place)
 
     async def close(self) -> None:
         """Close every connection, and let nobody wait for an answer any more."""
         if self._sweeper is not None:
             self._sweeper.cancel()
         for place in self._places.values():
-            for connection, _ in place.idle:
-                connection.close()
             place.idle.clear()
-        for connection in self._in_use:
-            connection.close()
+        for connection in tuple(self._open):
+            self._close(connection)
         lookups = [task for task, _ in self._names.values()]
         for task in lookups:
             task.cancel()
         await asyncio.gather(*lookups, return_exceptions=True)
         self._resolver.close()
 
-    async def _take_in_turn(self, origin: Origin, place: _Place) -> Connection:
-        await place.free.acquire()
-        try:
-            await self._free.acquire()
-            try:
-                return self._find_idle(place) or await self._connect(origin)
-            except BaseException:
-                self._free.release()
-                raise
-        except BaseException:
-            place.free.release()
-            raise
+    def _close(self, connection: Connection) -> None:
+        self._open.discard(connection)
+        connection.close()
 
-    def _leave(self, origin: Origin, place: _Place) -> None:
-        place.users -= 1
-        if not place.users and not place.idle:
-            del self._places[origin]
+    def _tidy(self, origin: Origin, place: _Place) -> None:
+        """Forget a place that nobody uses."""
+        if not place.idle and place.room.free == self._limits.connections_per_host:
+            self._places.pop(origin, None)
 
-    def _find_idle(self, place: _Place) -> Connection | None:
+    def _pop_idle(self, place: _Place) -> Connection | None:
         while place.idle:
             connection, since_s = place.idle.pop()
             self._idle_count -= 1
             if connection.is_usable and self._is_young(since_s):
                 return connection
-            connection.close()
+            self._close(connection)
         return None
 
     def _is_young(self, since_s: float) -> bool:
-        return asyncio.get_running_loop().time() - since_s < self._limits.idle_connection_s
+        return self._loop.time() - since_s < self._limits.idle_connection_s
 
     def _sweep_later(self) -> None:
-        if self._sweeper is None:
-            loop = asyncio.get_running_loop()
-            self._sweeper = loop.call_later(self._limits.idle_connection_s, self._sweep)
+        self._sweeper = self._loop.call_later(self._limits.idle_connection_s, self._sweep)
 
     def _sweep(self) -> None:
         """Close what has been idle for too long."""
@@ -160,14 +188,12 @@ class Pool:
             while place.idle and not self._is_young(place.idle[0][1]):
                 connection, _ = place.idle.popleft()
                 self._idle_count -= 1
-                connection.close()
-            if not place.users and not place.idle:
-                del self._places[origin]
+                self._close(connection)
+            self._tidy(origin, place)
         if self._idle_count:
             self._sweep_later()
 
     async def _connect(self, origin: Origin) -> Connection:
-        loop = asyncio.get_running_loop()
         connected = await start_connection(
             await self._addresses(origin.host, origin.port),
             happy_eyeballs_delay=NEXT_ADDRESS_AFTER_S,
@@ -175,7 +201,7 @@ class Pool:
             socket_factory=self._make_socket,
         )
         try:
-            _, connection = await loop.create_connection(
+            _, connection = await self._loop.create_connection(
                 self._new_connection,
                 sock=connected,
                 ssl=self._tls if origin.is_tls else None,
@@ -184,6 +210,7 @@ class Pool:
         except BaseException:
             connected.close()
             raise
+        self._open.add(connection)
         return connection
 
     def _new_connection(self) -> Connection:
@@ -191,7 +218,7 @@ class Pool:
 
     async def _addresses(self, host: str, port: int) -> list[AddrInfoType]:
         """Vetted addresses, looked up by one caller for all; raises OSError."""
-        now_s = asyncio.get_running_loop().time()
+        now_s = self._loop.time()
         known = self._names.get((host, port))
         if known is None or now_s - known[1] >= NAMES_CACHED_S or _has_failed(known[0]):
             known = (asyncio.create_task(self._resolver.resolve(host, port)), now_s)
@@ -199,6 +226,17 @@ class Pool:
             while len(self._names) > NAMES_MAX:
                 self._names.popitem(last=False)
         return await asyncio.shield(known[0])
+
+
+@asynccontextmanager
+async def _entered(room: Room) -> AsyncIterator[None]:
+    """Enter, to stay; leave again only where what is done there fails."""
+    await room.enter()
+    try:
+        yield
+    except BaseException:
+        room.leave()
+        raise
 
 
 def _has_failed(task: asyncio.Task[list[AddrInfoType]]) -> bool:

@@ -3,14 +3,16 @@
 UpstreamFailed is made by
 - `unreachable` (502, `upstream_unreachable`): no connection, so nothing was sent,
 - `broken` (502, `upstream_broken`): it answered, but not with what was asked for, or it hung up,
-- `timed_out` (504, `upstream_timeout`): it was silent for too long.
+- `timed_out` (504, `upstream_timeout`): it was silent for too long,
+- `overdue` (504, `upstream_timeout`): it was not silent, and did not end either.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import re
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Protocol, TypeAlias
+from typing import Final, NewType, Protocol, TypeAlias
 
-from wicket.core.errors import UpstreamFailed
+from wicket.core.errors import Invalid, UpstreamFailed
 from wicket.core.model import Json
 
 BeforeFirstByte: TypeAlias = Callable[[], Awaitable[None]]
@@ -19,6 +21,7 @@ BeforeFirstByte: TypeAlias = Callable[[], Awaitable[None]]
 UNREACHABLE: Final = "upstream_unreachable"
 BROKEN: Final = "upstream_broken"
 TIMEOUT: Final = "upstream_timeout"
+_UNSENDABLE: Final = re.compile(r"[\r\n\0]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +40,29 @@ class WireLimits:
     """Of an answer: its status line and all of its headers."""
 
 
+HeaderLines = NewType("HeaderLines", bytes)
+"""Headers as they are sent, each of them one line: `header_lines` makes them."""
+NO_LINES: Final = HeaderLines(b"")
+
+
+def header_lines(headers: Mapping[str, str]) -> HeaderLines:
+    """Render; raises Invalid for a header that would be more than one."""
+    lines = b""
+    for name, value in headers.items():
+        line = f"{name}: {value}"
+        if _UNSENDABLE.search(line):
+            raise Invalid("a header holds a line break and cannot be sent: leave it out", field=name)
+        lines += line.encode() + b"\r\n"
+    return HeaderLines(lines)
+
+
 @dataclass(frozen=True, slots=True)
 class WireRequest:
     """One request, a POST unless it says otherwise."""
 
     url: str
-    headers: Mapping[str, str] = field(repr=False)
+    headers: HeaderLines = field(repr=False)
+    """Without those that are the wire's: Host, Accept-Encoding, Content-Length."""
     body: bytes = field(repr=False)
     timeout_s: float
     """Until the head of the answer is there, and then between any two chunks of it."""
@@ -53,21 +73,33 @@ class WireRequest:
 
 
 class WireResponse(Protocol):
-    """An answer whose body has not been read yet."""
+    """An answer whose head is there. Close it, whatever happens."""
+
+    ends_at_s: float
+    """By the event loop's clock: when the answer is given up, however busy it is. Never, unless it is set."""
 
     @property
     def status(self) -> int: ...
 
     @property
-    def headers(self) -> Mapping[str, str]:
+    def headers(self) -> Mapping[bytes, bytes]:
         """By lower-case name; of a repeated one, the last."""
 
     @property
-    def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it arrives; raises UpstreamFailed where it is cut, too long or silent."""
+    def is_over(self) -> bool:
+        """Whether the body was received to its end: nothing more will come."""
 
-    async def aclose(self) -> None:
-        """Give the connection back when the body was read to its end, and close it otherwise."""
+    async def receive(self) -> bytes:
+        """What has come of the body since the last time, else what comes next; nothing at its end.
+
+        Raises UpstreamFailed where it is cut, too long or silent.
+        """
+
+    async def read(self, bytes_max: int | None = None) -> bytes:
+        """All of the body that was not received yet; raises UpstreamFailed."""
+
+    def close(self) -> None:
+        """Give the connection back when the body was received to its end, and close it otherwise."""
 
 
 class Wire(Protocol):
@@ -94,4 +126,10 @@ def broken(service: str, why: str, **facts: Json) -> UpstreamFailed:
 def timed_out(service: str, after_s: float) -> UpstreamFailed:
     """The upstream was silent."""
     sentence = f"`{service}` was silent for {after_s:g} seconds; whether it did what was asked is not known"
+    return UpstreamFailed(sentence, code=TIMEOUT, status=504, service=service)
+
+
+def overdue(service: str) -> UpstreamFailed:
+    """The upstream did not come to an end."""
+    sentence = f"`{service}` did not end its answer in time; whether it did what was asked is not known"
     return UpstreamFailed(sentence, code=TIMEOUT, status=504, service=service)
