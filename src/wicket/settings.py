@@ -82,7 +82,10 @@ class Settings(BaseSettings):
     upstream_timeout_s: float = Field(30.0, gt=0, le=3600, description="silence of an upstream before 504")
     body_bytes_max: int = Field(4 * 1024 * 1024, ge=1024, description="size of a request to the proxy")
     connections_max: int = Field(
-        4096, ge=16, le=1_000_000, description="open connections of a worker; idle ones make room for new ones"
+        4096,
+        ge=16,
+        le=1_000_000,
+        description="open connections of a worker; idle ones make room for new ones",
     )
     keep_alive_s: float = Field(75.0, gt=0, le=3600, description="an idle connection is closed after this")
     request_timeout_s: float = Field(
