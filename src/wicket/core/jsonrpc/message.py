@@ -9,7 +9,7 @@ ignores case, as some upstreams have, would read another call than the one that 
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, TypeAlias
@@ -43,17 +43,20 @@ ID_CHARS_MAX: Final = 512
 _TOOL_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 
 
-def _folded(*keys: str) -> dict[str, str]:
-    return {key.casefold(): key for key in keys}
+class _Keys:
+    """Keys of the protocol, and how they look when case is ignored."""
+
+    def __init__(self, *keys: str) -> None:
+        self.exact = frozenset(keys)
+        self.folded = {key.casefold(): key for key in keys}
 
 
-_ENVELOPE_KEYS: Final = frozenset(("jsonrpc", "id", "method", "params", "result", "error"))
-_ENVELOPE_FOLDED: Final = _folded(*_ENVELOPE_KEYS)
-_PARAMS_FOLDED: Final = _folded(
+_ENVELOPE_KEYS: Final = _Keys("jsonrpc", "id", "method", "params", "result", "error")
+_PARAMS_KEYS: Final = _Keys(
     *("_meta", "name", "arguments", "uri", "ref", "argument", "context", "cursor", "level", "task"),
     *("requestState", "inputResponses", "requestId", "protocolVersion", "capabilities", "clientInfo"),
 )
-_META_FOLDED: Final = _folded(
+_META_KEYS: Final = _Keys(
     *(META_VERSION, META_CLIENT, META_CAPABILITIES, META_LOG_LEVEL, META_SUBSCRIPTION),
     *("progressToken", "traceparent", "tracestate", "baggage"),
 )
@@ -162,17 +165,6 @@ def tool_call(params: JsonObject) -> tuple[str, JsonObject]:
     return name, arguments
 
 
-def find_look_alike(keys: Iterable[str], folded: dict[str, str]) -> str | None:
-    """The first of `keys` that is none of the protocol's (`folded`: case-folded -> exact) but may be read as one.
-
-    Folding takes in U+017F and U+212A, which stand for `s` and `k` to parsers that ignore case.
-    """
-    for key in keys:
-        if folded.get(key.casefold(), key) != key:
-            return key
-    return None
-
-
 def _posted(document: Json, sent: RoutingHeaders) -> Message:
     envelope = _envelope(document)
     if "method" not in envelope:
@@ -270,8 +262,8 @@ def _envelope(document: Json) -> JsonObject:
         raise _invalid_request("batches are not accepted: send one message a request")
     if not isinstance(document, dict):
         raise _invalid_request("a message is a JSON object: send one")
-    if not document.keys() <= _ENVELOPE_KEYS:
-        _refuse_look_alike(document, _ENVELOPE_FOLDED, "")
+    if not document.keys() <= _ENVELOPE_KEYS.exact:
+        _refuse_look_alike(document, _ENVELOPE_KEYS, "")
     if document.get("jsonrpc") != "2.0":
         raise _invalid_request('`jsonrpc` must be "2.0"')
     return document
@@ -289,13 +281,13 @@ def _method(envelope: JsonObject) -> tuple[str, JsonObject, JsonObject]:
         return method, {}, {}
     if not isinstance(params, dict):
         raise _invalid_request("`params` must be an object: name the parameters")
-    _refuse_look_alike(params, _PARAMS_FOLDED, "params.")
+    _refuse_look_alike(params, _PARAMS_KEYS, "params.")
     meta = params.get("_meta")
     if meta is None:
         return method, params, {}
     if not isinstance(meta, dict):
         raise _invalid_params("`params._meta` must be an object", "_meta")
-    _refuse_look_alike(meta, _META_FOLDED, "params._meta.")
+    _refuse_look_alike(meta, _META_KEYS, "params._meta.")
     return method, params, meta
 
 
@@ -326,9 +318,9 @@ def _request_id(envelope: JsonObject) -> RequestId:
 
 def _find_id(envelope: JsonObject) -> RequestId | None:
     request_id = envelope.get("id")
-    if isinstance(request_id, str):
-        return request_id if len(request_id) <= ID_CHARS_MAX else None
-    return request_id if isinstance(request_id, int) and not isinstance(request_id, bool) else None
+    if type(request_id) is int:  # which a bool is not
+        return request_id
+    return request_id if isinstance(request_id, str) and len(request_id) <= ID_CHARS_MAX else None
 
 
 def _echo(document: Json) -> tuple[RequestId | None, str | None]:
@@ -346,10 +338,16 @@ def _client_text(client: Json, key: str) -> str:
     return text[:CLIENT_TEXT_CHARS_MAX] if isinstance(text, str) else ""
 
 
-def _refuse_look_alike(found: JsonObject, folded: dict[str, str], where: str) -> None:
-    if (key := find_look_alike(found, folded)) is not None:
-        meant = folded[key.casefold()]
-        raise _invalid_request(f"a key is not `{where}{meant}` but could be read as it: spell it exactly so")
+def _refuse_look_alike(found: JsonObject, protocol: _Keys, where: str) -> None:
+    """Refuse a key that is none of the protocol's but may be read as one.
+
+    Folding takes in U+017F and U+212A, which stand for `s` and `k` to parsers that ignore case.
+    """
+    unknown = [key for key in found if key not in protocol.exact]
+    if not unknown or protocol.folded.keys().isdisjoint(map(str.casefold, unknown)):
+        return
+    meant = next(protocol.folded[key.casefold()] for key in unknown if key.casefold() in protocol.folded)
+    raise _invalid_request(f"a key is not `{where}{meant}` but could be read as it: spell it exactly so")
 
 
 def _unsupported(requested: str, code: RpcCode, versions: Sequence[str]) -> Refused:
