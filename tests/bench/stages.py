@@ -120,8 +120,7 @@ async def batch(gateway: Gateway, inbounds: list[Inbound], spent: Spent) -> None
 
 async def forward(gateway: Gateway, request: Request, caller: Caller, recorded: Recorded) -> Reply:
     flight = gateway._flights.open(recorded.world, caller.key, caller.session.slot, request.id)
-    replies = await gateway._exchange.begin(Passage(request, caller.bearer), recorded, flight)
-    return await replies.last()
+    return await gateway._exchange.replies(Passage(request, caller.bearer), recorded, flight).last()
 
 
 async def under_load(port: int, key: str, directory: Path) -> float:

@@ -1,7 +1,7 @@
 """The way out and back of one allowed call: credential, upstream, answer, and exactly one outcome.
 
-`Exchange.begin` answers with `Replies`: what the client is told, notifications while the upstream streams and then
-one final answer. However it ends (answered, failed, silent, cut, cancelled, too old to be sent), the outcome is noted
+`Exchange.replies` are what the client is told: notifications while the upstream streams, and then one final answer.
+However it ends (answered, failed, silent, cut, cancelled, too old to be sent), the outcome is noted
 once.
 """
 
@@ -79,14 +79,12 @@ class Exchange:
     rounds: Rounds
     after_call: AfterCall
 
-    async def begin(self, passage: Passage, recorded: Recorded, flight: Flight) -> "Replies":
-        """Forward, and wait for the first that the client is told."""
+    def replies(self, passage: Passage, recorded: Recorded, flight: Flight) -> "Replies":
+        """What will be told of a call, which is sent when they are waited for."""
         call = recorded.call
         if call is None:
             raise TypeError("only a call that was understood can be forwarded")
-        replies = Replies(self, passage, recorded, call, flight)
-        await replies.begin()
-        return replies
+        return Replies(self, passage, recorded, call, flight)
 
 
 class Replies:
@@ -116,10 +114,21 @@ class Replies:
         self._sent_at_ns: int | None = None
         self._response_bytes = 0
 
-    async def begin(self) -> None:
-        """Send the call. It can be cut from now on."""
-        self._flight.take_off()
-        await self._advance()
+    async def advance(self) -> None:
+        """Until there is something to tell; the first time, that sends the call.
+
+        Whatever ends the call here, its outcome is noted.
+        """
+        try:
+            reply = self._reply
+            if reply is None:
+                self._flight.take_off()
+                reply = self._reply = await self._forwarded()
+            while not self._events and self.final is None:
+                self._take(await reply.next(), reply)
+        except BaseException as error:
+            if not self._is_told(error):
+                raise
 
     def __aiter__(self) -> Self:
         return self
@@ -128,7 +137,7 @@ class Replies:
         if not self._events:
             if self.final is not None:
                 raise StopAsyncIteration
-            await self._advance()
+            await self.advance()
         events, self._events = self._events, b""
         return events
 
@@ -136,22 +145,12 @@ class Replies:
         """The final reply, for a client that reads nothing before it."""
         while self.final is None:
             self._events = b""
-            await self._advance()
+            await self.advance()
         return self.final
 
     async def aclose(self) -> None:
         if self.final is None:
             self._end(Outcome.CANCELLED)
-
-    async def _advance(self) -> None:
-        """Until there is something to tell. Whatever ends the call here, its outcome is noted."""
-        try:
-            reply = self._reply = self._reply or await self._forwarded()
-            while not self._events and self.final is None:
-                self._take(await reply.next(), reply)
-        except BaseException as error:
-            if not self._is_told(error):
-                raise
 
     async def _forwarded(self) -> UpstreamReply:
         parts, passage, recorded = self._parts, self._passage, self._recorded
@@ -163,7 +162,7 @@ class Replies:
             recorded,
             target if session is None else replace(target, declared=session.declared),
             meta=_meta(request, session),
-            progress_token=_progress_token(request),
+            progress_token=_progress_token(request.meta) if request.meta else None,
             before_first_byte=self._check_age,
             capabilities=declared(request.capabilities),
             inputs=passage.inputs,
@@ -212,9 +211,10 @@ class Replies:
             body = _error_body(request, answer.error)
             return Outcome.TOOL_ERROR, Reply(body, is_final=True, status=status)
         result = answer.result or {}
-        if result.get("resultType") == INPUT_REQUIRED and request.era is Era.LEGACY:
-            raise broken(call.service, "it asks for input that the client's protocol version cannot give")
-        result = self._parts.rounds.sealed(result, call)
+        if result.get("resultType") == INPUT_REQUIRED:
+            if request.era is Era.LEGACY:
+                raise broken(call.service, "it asks for input that the client's protocol version cannot give")
+            result = self._parts.rounds.sealed(result, call)
         outcome = Outcome.TOOL_ERROR if result.get("isError") is True else Outcome.OK
         if request.era is Era.MODERN and call.method == READ:
             # It was read with this member's own rights.
@@ -276,8 +276,8 @@ class Replies:
             parts.after_call(recorded, self._flight.key, self._passage.bearer)
 
 
-def _progress_token(request: Request) -> str | int | None:
-    token = request.meta.get("progressToken")
+def _progress_token(meta: JsonObject) -> str | int | None:
+    token = meta.get("progressToken")
     return token if isinstance(token, str | int) and not isinstance(token, bool) else None
 
 

@@ -43,15 +43,22 @@ class FlightId(NamedTuple):
 class Flight:
     """The work of one call, between `take_off` and `land`, both in the task that does it."""
 
-    def __init__(self, registry: "Flights", world: World, key: MemberKey, name: FlightId) -> None:
+    def __init__(
+        self, registry: "Flights", world: World, key: MemberKey, slot: str, request_id: str | int
+    ) -> None:
         self._registry = registry
         self.agent_id = world.agent_id
         self.revision = world.revision
         self.key = key
-        self.name = name
+        self._slot = slot
+        self._request_id = request_id
         self._task: asyncio.Task[object] | None = None
         self._was_cut = False
         self._reason: Reason | None = None
+
+    @property
+    def name(self) -> FlightId:
+        return FlightId(self.key.id, self._slot, self._request_id)
 
     def cut(self, reason: Reason | None) -> None:
         if self._task is not None and not self._was_cut:
@@ -121,7 +128,7 @@ class Flights:
         """Agents whose rules moved after the last look at them began."""
 
     def open(self, world: World, key: MemberKey, slot: str, request_id: str | int) -> Flight:
-        return Flight(self, world, key, FlightId(key.id, slot, request_id))
+        return Flight(self, world, key, slot, request_id)
 
     def add(self, flight: Flight) -> None:
         """Begin to watch over a flight, from the revision that it was admitted under."""

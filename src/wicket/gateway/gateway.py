@@ -224,7 +224,8 @@ class Gateway:
         flight = self._flights.open(recorded.world, caller.key, caller.session.slot, request.id)
         session, is_stream_read = self._session(inbound), accepts_stream(inbound)
         passage = Passage(request, caller.bearer, target.inputs, session, is_stream_read=is_stream_read)
-        replies = await self._exchange.begin(passage, recorded, flight)
+        replies = self._exchange.replies(passage, recorded, flight)
+        await replies.advance()
         if replies.streams and is_stream_read:
             return Outbound(200, STREAM_HEADERS, replies)
         final = replies.final or await replies.last()

@@ -81,9 +81,9 @@ class Rounds:
         return inputs
 
     def sealed(self, result: JsonObject, call: Call) -> JsonObject:
-        """The result as the client gets it; raises UpstreamFailed for a state that cannot be carried."""
+        """A result that asks for input, as the client gets it; raises UpstreamFailed where its state is none."""
         state = result.get("requestState")
-        if result.get("resultType") != INPUT_REQUIRED or state is None:
+        if state is None:
             return result
         if not isinstance(state, str) or len(state) > STATE_CHARS_MAX:
             raise broken(

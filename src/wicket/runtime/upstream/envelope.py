@@ -1,6 +1,5 @@
 """A request towards an upstream as bytes and headers. Nothing of the caller's is copied but what is named here."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -29,8 +28,6 @@ from wicket.runtime.wire import HeaderLines, header_lines
 
 CLIENT_NAME: Final = "wicket"
 _RESERVED_LABELS: Final = frozenset({"mcp", "modelcontextprotocol"})
-_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_./:-]{1,1024}")
-"""Names that a header carries as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +91,18 @@ def request_body(outgoing: Outgoing, link: Link, request_id: int, client_version
 
 def routing_lines(outgoing: Outgoing) -> HeaderLines:
     """What a modern upstream wants mirrored of a request."""
-    method, name = outgoing.method, outgoing.params.get(NAME_KEYS.get(outgoing.method, ""))
-    if isinstance(name, str) and _PLAIN_NAME.fullmatch(name):
-        lines = HeaderLines(f"Mcp-Method: {method}\r\nMcp-Name: {name}\r\n".encode())
-    elif isinstance(name, str):
-        lines = header_lines({"Mcp-Method": method, "Mcp-Name": encode_header_value(name)})
-    else:
-        lines = header_lines({"Mcp-Method": method})
-    return HeaderLines(lines + outgoing.param_lines)
+    method, params = outgoing.method, outgoing.params
+    if method == "tools/call":
+        return HeaderLines(_calling(str(params["name"])) + outgoing.param_lines)
+    name = params.get(NAME_KEYS.get(method, ""))
+    named = {"Mcp-Name": encode_header_value(name)} if isinstance(name, str) else {}
+    return header_lines({"Mcp-Method": method} | named)
+
+
+@lru_cache(maxsize=10_000)
+def _calling(tool: str) -> HeaderLines:
+    """Tools are few, and their names short."""
+    return header_lines({"Mcp-Method": "tools/call", "Mcp-Name": encode_header_value(tool)})
 
 
 def initialize_params(client_version: str, capabilities: JsonObject | None = None) -> JsonObject:

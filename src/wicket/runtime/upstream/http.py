@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from itertools import count
 from typing import Final
 
@@ -28,7 +28,6 @@ from wicket.runtime.upstream.envelope import (
 from wicket.runtime.upstream.sse import EventReader, EventTooLong
 from wicket.runtime.upstream.values import Outgoing, Target, UpstreamLimits, credential_rejected
 from wicket.runtime.wire import (
-    BeforeFirstByte,
     HeaderLines,
     Wire,
     WireRequest,
@@ -73,27 +72,39 @@ class HttpTransport:
 
         Raises UpstreamFailed, SessionGone, and what `before_first_byte` raises.
         """
-        exchange = HttpExchange(self, target, link, outgoing, next(self._ids), self._limits)
-        await exchange.begin()
+        request_id = next(self._ids)
+        is_sent = False
+
+        async def before() -> None:
+            nonlocal is_sent
+            if outgoing.before_first_byte is not None:
+                await outgoing.before_first_byte()
+            is_sent = True
+
+        try:
+            request = self._request(target, link, outgoing, request_id)
+            response = await self._wire.send(request, before_first_byte=before)
+        except (asyncio.CancelledError, UpstreamFailed):
+            if is_sent:
+                self.cancel(target, link, outgoing, request_id)
+            raise
+        exchange = HttpExchange(self, target, link, outgoing, request_id, response, self._limits)
+        if response.status != OK or exchange.kind not in {JSON, EVENT_STREAM}:
+            await exchange.check()
         return exchange
 
-    async def send(
-        self, target: Target, link: Link, outgoing: Outgoing, request_id: int, before: BeforeFirstByte
-    ) -> WireResponse:
-        """Send a request that is answered."""
+    def _request(self, target: Target, link: Link, outgoing: Outgoing, request_id: int) -> WireRequest:
         lines = self._posted + _lines_of(target, link)
         if link.era is Era.MODERN:
             lines += routing_lines(outgoing)
-        body = request_body(outgoing, link, request_id, self._client_version)
-        request = WireRequest(
-            target.connector.url,
-            HeaderLines(lines),
-            body,
-            outgoing.timeout_s,
-            target.connector.key,
-            self._limits.stream_bytes_max,
+        return WireRequest(
+            url=target.connector.url,
+            headers=HeaderLines(lines),
+            body=request_body(outgoing, link, request_id, self._client_version),
+            timeout_s=outgoing.timeout_s,
+            service=target.connector.key,
+            response_bytes_max=self._limits.stream_bytes_max,
         )
-        return await self._wire.send(request, before_first_byte=before)
 
     async def post(self, target: Target, link: Link, body: bytes) -> None:
         """Send what has no answer; raises UpstreamFailed where it is not accepted."""
@@ -197,65 +208,51 @@ class HttpExchange:
         link: Link,
         outgoing: Outgoing,
         request_id: int,
+        response: WireResponse,
         limits: UpstreamLimits,
     ) -> None:
         self.request_id = request_id
         self.era = link.era
-        self.status = 0
-        self.headers: Mapping[bytes, bytes] = {}
+        self.status = response.status
+        self.headers = response.headers
+        self.kind = content_type(response.headers)
+        """Media type of the answer."""
         self._transport = transport
         self._target = target
         self._service = target.connector.key
         self._link = link
         self._outgoing = outgoing
+        self._response = response
         self._limits = limits
-        self._response: WireResponse
-        self._is_sent = False
+        self._refused: PostedResponse | None = None
         self._reader: EventReader | None = None
         """None: the answer is no stream."""
         self._events: deque[bytes] = deque()
-        self._refused: PostedResponse | None = None
         self._resumes_left = RESUMES_MAX
-
-    async def begin(self) -> None:
-        """See `HttpTransport.open`."""
-        try:
-            self._response = response = await self._transport.send(
-                self._target, self._link, self._outgoing, self.request_id, self._before_first_byte
-            )
-        except (asyncio.CancelledError, UpstreamFailed):
-            if self._is_sent:
-                self._cancel()
-            raise
-        self.status, self.headers = response.status, response.headers
-        kind, within_s = content_type(response.headers), self._outgoing.within_s or self._outgoing.timeout_s
-        if kind == EVENT_STREAM:
-            self._reader = EventReader(self._limits.event_bytes_max)
-        else:
-            within_s = min(within_s, max(self._limits.body_s_max, self._outgoing.timeout_s))
+        within_s = outgoing.timeout_s if outgoing.within_s is None else outgoing.within_s
+        if self.kind == EVENT_STREAM:
+            self._reader = EventReader(limits.event_bytes_max)
+        elif limits.body_s_max < within_s and outgoing.timeout_s < within_s:
+            within_s = max(limits.body_s_max, outgoing.timeout_s)
         response.ends_at_s = asyncio.get_running_loop().time() + within_s
+
+    async def check(self) -> None:
+        """Whether a head that is not quite as it should be belongs to an answer all the same; raises where not."""
         try:
-            await self._check(kind)
+            await self._check()
         except BaseException:
-            response.close()
+            self._response.close()
             raise
 
-    async def _before_first_byte(self) -> None:
-        if self._outgoing.before_first_byte is not None:
-            await self._outgoing.before_first_byte()
-        self._is_sent = True
-
-    async def _check(self, kind: str) -> None:
-        """Whether the head belongs to an answer at all."""
-        if self.status == OK:
-            if kind not in {EVENT_STREAM, JSON}:
-                shown = ascii(kind[:TYPE_SHOWN_MAX])
-                raise broken(self._service, f"its answer is {shown} instead of JSON or a stream of events")
-        elif self.status == UNAUTHORIZED:
+    async def _check(self) -> None:
+        if self.status == UNAUTHORIZED:
             raise credential_rejected(self._service)
-        elif self.status == NOT_FOUND and self._link.session_id is not None:
+        if self.status == NOT_FOUND and self._link.session_id is not None:
             raise SessionGone
-        elif self.status not in FAILURES or kind != JSON or not await self._has_refusal():
+        if self.status == OK:
+            shown = ascii(self.kind[:TYPE_SHOWN_MAX])
+            raise broken(self._service, f"its answer is {shown} instead of JSON or a stream of events")
+        if self.status not in FAILURES or self.kind != JSON or not await self._has_refusal():
             raise _failed(self._service, self._response)
 
     async def _has_refusal(self) -> bool:
@@ -272,7 +269,9 @@ class HttpExchange:
         """See `Exchange`."""
         reader, events = self._reader, self._events
         if reader is None:
-            return self._refused or await self._whole()
+            if self._refused is None and self._response.is_over:
+                raise broken(self._service, "its answer is no answer to the request")
+            return self._refused or self._parsed(await self._response.read(self._limits.body_bytes_max))
         if events:
             await asyncio.sleep(0)  # many came at once: others take their turn between any two of them
         while not events:
@@ -286,11 +285,6 @@ class HttpExchange:
                 sentence = f"an event is longer than {self._limits.event_bytes_max} bytes"
                 raise broken(self._service, sentence) from error
         return self._parsed(events.popleft())
-
-    async def _whole(self) -> MessageFromUpstream:
-        if self._response.is_over:
-            raise broken(self._service, "its answer is no answer to the request")
-        return self._parsed(await self._response.read(self._limits.body_bytes_max))
 
     async def _resumed(self, reader: EventReader) -> EventReader:
         """Come back to a stream that a legacy upstream ended before its answer; nothing is sent a second time.
@@ -347,10 +341,7 @@ class HttpExchange:
             return
         self._response.close()
         if not is_answered:
-            self._cancel()
-
-    def _cancel(self) -> None:
-        self._transport.cancel(self._target, self._link, self._outgoing, self.request_id)
+            self._transport.cancel(self._target, self._link, self._outgoing, self.request_id)
 
 
 def _lines_of(target: Target, link: Link) -> bytes:

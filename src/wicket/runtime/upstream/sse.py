@@ -50,13 +50,16 @@ class EventReader:
         for line in lines:
             if may_be_long and self._data_bytes + len(line) > self._bytes_max:
                 raise EventTooLong
-            if line[:6] == b"data: ":
-                self._data.append(line[6:])
-                self._data_bytes += len(line)
-            elif line:
+            if line:
                 self._take(line)
-            elif self._data or self._kind:
-                self._end(events)
+                continue
+            # Servers that can be resumed begin with an event that has an id and no data.
+            data = b"\n".join(self._data)
+            if data and self._kind in _MESSAGE:
+                events.append(data)
+            self._data.clear()
+            self._data_bytes = 0
+            self._kind = b""
         if rest:
             self._line.append(rest)
             self._line_bytes += len(rest)
@@ -88,12 +91,3 @@ class EventReader:
             self.last_id = text if text.isprintable() and text == text.strip() else self.last_id
         elif name == b"retry" and value.isdigit() and len(value) <= RETRY_DIGITS_MAX:
             self.retry_s = min(int(value) / 1_000, RETRY_S_MAX)
-
-    def _end(self, events: list[bytes]) -> None:
-        """The empty line behind an event. Servers that can be resumed begin with one that has an id and no data."""
-        data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
-        if data and self._kind in _MESSAGE:
-            events.append(data)
-        self._data.clear()
-        self._data_bytes = 0
-        self._kind = b""

@@ -23,6 +23,7 @@ from wicket.runtime.wire import BeforeFirstByte, Wire, broken, header_lines, unr
 if TYPE_CHECKING:
     from wicket.runtime.recorder import Recorded
 
+TOOLS_CALL: Final = "tools/call"
 FIRST_ID_BITS: Final = 48
 CLIENT_ERRORS: Final = range(400, 500)
 NOT_OF_THE_LINK: Final = frozenset({401, 403, 408, 413, 429})
@@ -75,15 +76,16 @@ class Upstream:
         if not recorded.allowed or call is None or call.service != target.connector.key:
             raise WicketError("a call was about to be forwarded that is not recorded as allowed")
         service, owner = target.connector.key, target.owner
+        timeout_s = target.connector.upstream_timeout_s or self._limits.timeout_s
         outgoing = Outgoing(
             call.method,
             _params_of(call) | inputs if inputs else _params_of(call),
-            self._limits.asking_timeout_s if asks else self._timeout_s(target),
+            self._limits.asking_timeout_s if asks else timeout_s,
             self._limits.exchange_s_max,
-            meta,
-            capabilities or {},
-            progress_token is not None,
-            before_first_byte,
+            meta=meta,
+            capabilities=capabilities or {},
+            wants_progress=progress_token is not None,
+            before_first_byte=before_first_byte,
         )
         reply = UpstreamReply(
             await self._open(target, outgoing),
@@ -172,8 +174,8 @@ class Upstream:
                 raise unreachable(service, "no local servers are configured")
             return await self._stdio.open(service, outgoing)
         link = await self._links.of(target)
-        if link.era is Era.MODERN and outgoing.method == "tools/call":
-            outgoing = await self._with_param_headers(target, outgoing)
+        if link.era is Era.MODERN and outgoing.method == TOOLS_CALL:
+            outgoing = await self._mirroring(target, outgoing)
         try:
             return await self._http.open(target, link, outgoing)
         except SessionGone as gone:
@@ -187,12 +189,11 @@ class Upstream:
             raise
         return await self._open(target, outgoing, is_again=True)
 
-    async def _with_param_headers(self, target: Target, outgoing: Outgoing) -> Outgoing:
-        tool, arguments = outgoing.params.get("name"), outgoing.params.get("arguments")
-        if not isinstance(tool, str) or not isinstance(arguments, dict):
-            return outgoing
-        wanted = await self._lists.headers_of(target, tool)
-        if not wanted:
+    async def _mirroring(self, target: Target, outgoing: Outgoing) -> Outgoing:
+        """The call with those of its arguments in headers that the upstream's list of tools wants there."""
+        tool, arguments = outgoing.params["name"], outgoing.params["arguments"]
+        wanted = await self._lists.headers_of(target, str(tool))
+        if not wanted or not isinstance(arguments, dict):
             return outgoing
         return replace(outgoing, param_lines=header_lines(param_headers(wanted, arguments)))
 
@@ -200,12 +201,9 @@ class Upstream:
         exchange = await self._open(target, outgoing)
         return await answer_of(exchange, service=target.connector.key), exchange.era
 
-    def _timeout_s(self, target: Target) -> float:
-        return target.connector.upstream_timeout_s or self._limits.timeout_s
-
 
 def _params_of(call: Call) -> JsonObject:
     """Only what was decided: the unprefixed tool and its arguments; other methods are all arguments."""
-    if call.method == "tools/call":
+    if call.method == TOOLS_CALL:
         return {"name": call.tool, "arguments": call.arguments}
     return call.arguments

@@ -67,7 +67,11 @@ class HttpWire:
                     await before_first_byte()
                 if connection.is_usable:
                     connection.write(_rendered(opening, request))
-                    await _head_of(connection, request)
+                    try:
+                        while not connection.has_head:
+                            await connection.news(request.timeout_s)
+                    except (Lost, Malformed, TimeoutError) as error:
+                        raise _not_answered(error, request) from error
                     return HttpResponse(self._pool, origin, connection, request)
             except BaseException:
                 self._pool.give_back(origin, connection)
@@ -94,7 +98,9 @@ class HttpResponse:
         self._origin = origin
         self._connection: Connection | None = connection
         self._request = request
-        self._is_encoded = self.headers.get(b"content-encoding", b"identity").lower() != b"identity"
+        self._is_encoded = (
+            b"content-encoding" in self.headers and self.headers[b"content-encoding"].lower() != b"identity"
+        )
         self._bytes_max = request.response_bytes_max
         self._bytes_read = 0
 
@@ -175,15 +181,6 @@ def _rendered(opening: bytes, request: WireRequest) -> bytes:
     body = request.body
     length = b"Content-Length: %d\r\n" % len(body) if body or request.method == "POST" else b""
     return b"%b%b%b\r\n%b" % (opening, request.headers, length, body)
-
-
-async def _head_of(connection: Connection, request: WireRequest) -> None:
-    """Wait for status and headers; raises UpstreamFailed."""
-    try:
-        while not connection.has_head:
-            await connection.news(request.timeout_s)
-    except (Lost, Malformed, TimeoutError) as error:
-        raise _not_answered(error, request) from error
 
 
 def _not_connected(service: str, cause: BaseException | None) -> UpstreamFailed:
