@@ -38,8 +38,8 @@ CALLS_EACH: Final = 40
 """Of one tool session: each connection of each round is a new one."""
 ROUNDS_AT_ONCE: Final = 2
 SAMPLES: Final = 20
-IDLE_S: Final = 6.0
-"""Longer than idle connections to upstreams are kept."""
+IDLE_S: Final = 10.0
+"""Longer than idle connections to upstreams are kept, which are looked at as often as they may be old."""
 _PAUSE: Final = threading.Event()
 
 

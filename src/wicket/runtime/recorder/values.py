@@ -113,7 +113,7 @@ class Limits:
     outcomes_max: int = 65_536
     outcome_delay_s: float = 0.05
     """How long outcomes wait for entries to share a transaction with."""
-    facts_max: int = 2_000
+    facts_max: int = 1_000
     """Sessions whose facts are kept at hand, at one to two kilobytes each; the others' are read from their rows."""
     windows_max: int = 10_000
     """Refusals being counted at a time."""
