@@ -343,11 +343,11 @@ def _refuse_look_alike(found: JsonObject, protocol: _Keys, where: str) -> None:
 
     Folding takes in U+017F and U+212A, which stand for `s` and `k` to parsers that ignore case.
     """
-    unknown = [key for key in found if key not in protocol.exact]
-    if not unknown or protocol.folded.keys().isdisjoint(map(str.casefold, unknown)):
-        return
-    meant = next(protocol.folded[key.casefold()] for key in unknown if key.casefold() in protocol.folded)
-    raise _invalid_request(f"a key is not `{where}{meant}` but could be read as it: spell it exactly so")
+    for key in found:
+        if key not in protocol.exact and (meant := protocol.folded.get(key.casefold())) is not None:
+            raise _invalid_request(
+                f"a key is not `{where}{meant}` but could be read as it: spell it exactly so"
+            )
 
 
 def _unsupported(requested: str, code: RpcCode, versions: Sequence[str]) -> Refused:

@@ -30,6 +30,7 @@ UPSTREAM_DIGITS_MAX: Final = 4000
 
 _INTEGER_DIGITS_SAFE: Final = 15
 _INTEGER_DIGITS_MAX: Final = 17
+_BLANKS: Final = b" \t\r\n"
 _STRING: Final = re.compile(rb'"[^"]*"?')
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
@@ -72,8 +73,8 @@ def _find_unambiguous(body: bytes) -> Json:
     """The value of a document that is written again just so; None where it is not, or is not to be had.
 
     orjson keeps the last of two keys and rounds long integers. Whatever it changed shows when the value is written:
-    but for blanks, the bytes of a document say how many members it has and how its numbers are spelled. Nearly all
-    servers write JSON as orjson does, or with a blank behind each comma and colon.
+    without its blanks, too, a document says how many members it has and how its numbers are spelled. Nearly all
+    servers write JSON as orjson does, but for blanks.
     """
     if body.count(b"{") + body.count(b"[") > UPSTREAM_DEPTH_MAX and not _is_shallow(body, UPSTREAM_DEPTH_MAX):
         return None
@@ -82,11 +83,9 @@ def _find_unambiguous(body: bytes) -> Json:
     except orjson.JSONDecodeError:
         return None
     written = orjson.dumps(value)
-    return value if written == body or _without_blanks(written) == _without_blanks(body) else None
-
-
-def _without_blanks(document: bytes) -> bytes:
-    return document.replace(b", ", b",").replace(b": ", b":")
+    if written == body or written.translate(None, _BLANKS) == body.translate(None, _BLANKS):
+        return value
+    return None
 
 
 def _parse(body: bytes, decoder: JSONDecoder, depth_max: int) -> Json:
