@@ -44,12 +44,16 @@ class EventReader:
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         may_be_long = self._data_bytes + self._line_bytes + len(chunk) > self._bytes_max
         *lines, rest = chunk.split(b"\n")
-        if lines:
+        if lines and (self._line or self._is_first):
             self._complete(lines)
         events: list[bytes] = []
         for line in lines:
             if may_be_long and self._data_bytes + len(line) > self._bytes_max:
                 raise EventTooLong
+            if line[:6] == b"data: ":
+                self._data.append(line[6:])
+                self._data_bytes += len(line)
+                continue
             if line:
                 self._take(line)
                 continue
