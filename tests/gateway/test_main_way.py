@@ -1,5 +1,6 @@
 """The main way: a call comes in, is decided, recorded and forwarded."""
 
+import gc
 from pathlib import Path
 
 from tests.instance import Instance
@@ -25,3 +26,23 @@ async def test_an_allowed_call_is_answered_and_a_forbidden_one_is_denied(tmp_pat
         assert [entry["denied"] for entry in entries] == [True, False]
         assert len(upstream.calls) == 1
         assert await wicket.settled() == {entries[1]["id"]: ["ok"]}
+
+
+async def test_calls_leave_nothing_to_the_garbage_collector(tmp_path: Path) -> None:
+    """Circles of objects would be found by it alone, which stops every thread while it looks."""
+    calls = 40
+    async with RecordingUpstream() as upstream, Instance.started(tmp_path) as wicket:
+        agent = await wicket.agent(services={"fake": upstream.url})
+        key = await agent.key()
+        await agent.policy(service="fake", tools=["echo"])
+        found = {}
+        for tool in ("echo", "fail", "echo", "fail"):  # the first of each is what warms caches
+            gc.collect()
+            gc.disable()
+            try:
+                for number in range(calls):
+                    await wicket.call(key, f"fake__{tool}", {"number": number})
+                found[tool] = gc.collect()
+            finally:
+                gc.enable()
+        assert max(found.values()) < 8 * calls, found

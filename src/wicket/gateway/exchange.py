@@ -258,6 +258,7 @@ class Replies:
         self._flight.land()
         if self._reply is not None:
             self._reply.close()
+            self._reply = None  # it knows us: a circle would be left to the garbage collector
         for asked_id in self._asked:
             if session is not None:
                 session.forget(asked_id)
