@@ -1,4 +1,5 @@
 import json
+import os
 import resource
 import signal
 import socket
@@ -82,10 +83,12 @@ def test_what_cannot_be_served_is_said_at_once(tmp_path: Path, options: tuple[st
 @pytest.mark.slow
 def test_it_opens_as_many_sockets_as_the_host_allows(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    few = len(os.listdir("/proc/self/fd")) + 64  # what we have open stays open, and pipes are still to come
+    resource.setrlimit(resource.RLIMIT_NOFILE, (few, hard))
     try:
         with serving(tmp_path) as (server, _):
             allowed = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert allowed == (min(hard, DESCRIPTORS_MAX), hard)
+    assert few < allowed[0] == min(hard, DESCRIPTORS_MAX)
+    assert allowed[1] == hard
