@@ -82,7 +82,7 @@ def test_what_cannot_be_served_is_said_at_once(tmp_path: Path, options: tuple[st
 @pytest.mark.slow
 def test_it_opens_as_many_sockets_as_the_host_allows(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    few = sum(1 for _ in Path("/proc/self/fd").iterdir()) + 64  # what we have open stays open, and pipes are still to come
+    few = sum(1 for _ in Path("/proc/self/fd").iterdir()) + 64  # what we have open, and pipes to come
     resource.setrlimit(resource.RLIMIT_NOFILE, (few, hard))
     try:
         with serving(tmp_path) as (server, _):
