@@ -154,8 +154,8 @@ ROWS_NOTE = f"""
 Rows are at concurrency 32. Everything on: authentication, rate limit, strict parsing, Cedar with 50 policies of
 which ten bear on the call and one reads the session's facts, a durable record, the member's sealed token. Each
 connection is a tool session of its own. CPU per call is user and system time of the proxy's whole tree of
-processes. A stream has {EVENTS} events, one every {1000 * EVENT_EVERY_S:g} ms, in 32 calls at a time. A call whose entry
-is not on disk within 250 ms is refused (503): a disk that stalls longer than that shows there."""
+processes. A stream has {EVENTS} events, one every {1000 * EVENT_EVERY_S:g} ms, in 32 calls at a time.
+A call whose entry is not on disk within 250 ms is refused (503): a disk that stalls longer than that shows there."""
 PROFILE_NOTE = """Each stage by itself, 32 calls at a time, in one process: CPU time of all its threads for a call.
 The stages of the commit and of the exchange with the upstream hold what the event loop spends on them.
 """
