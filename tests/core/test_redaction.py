@@ -1,5 +1,6 @@
 import hmac
 import re
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -257,3 +258,15 @@ def _names(value: Json) -> list[str]:
     if isinstance(value, list):
         return [name for item in value for name in _names(item)]
     return []
+
+
+def test_of_long_names_none_is_remembered() -> None:
+    long = "x" * 1_000_000
+    tracemalloc.start()
+    try:
+        secret = [is_secret_name(f"{long}{number}_token") for number in range(20)]
+        held_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert all(secret)
+    assert held_bytes < 2 * len(long)

@@ -1,6 +1,7 @@
 """Which conversation a request belongs to, as functions of the request."""
 
 import os
+import tracemalloc
 
 import pytest
 
@@ -79,6 +80,19 @@ def test_a_value_that_could_not_be_echoed_is_replaced_by_its_digest(value: str) 
     assert len(safe) == 34
     assert safe == session((CLAUDE, value)).external_id
     assert safe != session((CLAUDE, value + "x")).external_id
+
+
+def test_of_a_long_value_nothing_but_its_digest_is_remembered() -> None:
+    long, found = "x" * 1_000_000, session((CLAUDE, "x"))
+    tracemalloc.start()
+    try:
+        for number in range(20):
+            found = session((CLAUDE, f"{long}{number}"))
+        held_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found.external_id.startswith("h-")
+    assert held_bytes < 2 * len(long)
 
 
 @pytest.fixture

@@ -24,6 +24,8 @@ from wicket.core.model import Json, JsonObject
 TEXT_BYTES_MAX = 1_024
 NAMES_MAX = 4_096
 """Names of arguments that are remembered as secret or not: the same few come again and again."""
+NAME_CHARS_MAX = 64
+"""Longer ones are the caller's to invent, megabytes of them, and are not remembered."""
 SECRET_WORDS = frozenset({
     "token", "tokens", "password", "passwords", "secret", "secrets", "authorization", "credential", "credentials",
     "cookie", "cookies", "apikey", "apikeys", "privatekey", "privatekeys",
@@ -132,15 +134,21 @@ def is_marker(value: Json) -> bool:
     return isinstance(value, str) and value.startswith(_MARKER_START)
 
 
-@lru_cache(maxsize=NAMES_MAX)
 def is_secret_name(name: str) -> bool:
     """Whether a name holds a secret's word: `apiKey`, `x-api-key`, `TOKEN_2`; not `projectKey` or `keyword`."""
+    return _is_secret_name(name) if len(name) > NAME_CHARS_MAX else _is_known_secret_name(name)
+
+
+def _is_secret_name(name: str) -> bool:
     if not name.isascii():
         name = unicodedata.normalize("NFKC", name)
     if _SECRET_HINT.search(name) is None:
         return False
     # Once by case, for `accessToken`, and once without, for `PassWord`.
     return _holds_secret_word(_WORD.findall(name)) or _holds_secret_word(_WORD.findall(name.lower()))
+
+
+_is_known_secret_name = lru_cache(maxsize=NAMES_MAX)(_is_secret_name)
 
 
 def is_secret_text(text: str) -> bool:

@@ -116,7 +116,13 @@ def identify(inbound: Inbound, meta: JsonObject, key_id: str, *, is_session_ours
     return _session("fp-" + sha256(seen.encode()).hexdigest()[:24], key_id)
 
 
-@lru_cache(maxsize=SESSIONS_KNOWN_MAX)
 def _session(value: str, key_id: str) -> ClientSession:
-    safe = value if _SAFE.match(value) else "h-" + sha256(value.encode("utf-8", "replace")).hexdigest()[:32]
-    return ClientSession(external_id=safe, slot=sha256(f"{key_id}\0{safe}".encode()).hexdigest())
+    if _SAFE.match(value):
+        return _known_session(value, key_id)
+    return _known_session("h-" + sha256(value.encode("utf-8", "replace")).hexdigest()[:32], key_id)
+
+
+@lru_cache(maxsize=SESSIONS_KNOWN_MAX)
+def _known_session(external_id: str, key_id: str) -> ClientSession:
+    """Remembered for ids that are short: others are the client's to invent, megabytes of them."""
+    return ClientSession(external_id, slot=sha256(f"{key_id}\0{external_id}".encode()).hexdigest())
