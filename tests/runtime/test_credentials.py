@@ -110,6 +110,23 @@ async def test_an_opened_token_is_kept_for_a_minute_and_no_longer() -> None:
     assert OPENED_FOR_NS == 60 * 10**9
 
 
+async def test_what_was_opened_is_let_go_of_when_its_minute_is_over() -> None:
+    vault = Vault(ANN.connection(), BEN.connection())
+    opener, world = vault.credentials(), vault.world(ANN, BEN)
+    for person, at_ns, kept in (
+        (ANN, 0, 1),
+        (BEN, OPENED_FOR_NS - 1, 2),
+        (BEN, OPENED_FOR_NS, 2),
+        (ANN, OPENED_FOR_NS, 2),
+    ):
+        vault.now_ns = at_ns
+        await opener.target(world, person.key, "fake", person.bearer)
+        assert len(opener._opened) == kept
+    vault.now_ns = 3 * OPENED_FOR_NS
+    await opener.target(world, ANN.key, "fake", ANN.bearer)
+    assert len(opener._opened) == 1
+
+
 async def test_an_opened_token_is_dropped_when_anything_about_the_agent_changes() -> None:
     vault = Vault(ANN.connection())
     opener = vault.credentials()

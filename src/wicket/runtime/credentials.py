@@ -1,7 +1,8 @@
 """The credential for one call: found, opened with the member key that the request carries, and soon forgotten.
 
-Nothing here is reached before a decision is recorded. An opened credential may stay in memory for a minute,
-under the bearer's digest and the revision of the agent's world: whatever changes about the agent, it is gone.
+Nothing here is reached before a decision is recorded. An opened credential is used for a minute at most, and let go
+of when the next one is opened after that. It is kept under the bearer's digest and the revision of the agent's world:
+whatever changes about the agent, it is gone.
 """
 
 from collections import OrderedDict
@@ -99,9 +100,11 @@ class Credentials:
         )
 
     def _remember(self, name: tuple[bytes, str, int, str], target: Target) -> None:
-        self._opened[name] = _Opened(target, self._monotonic_ns() + OPENED_FOR_NS)
-        while len(self._opened) > OPENED_MAX:
-            self._opened.popitem(last=False)
+        now_ns, opened = self._monotonic_ns(), self._opened
+        opened.pop(name, None)
+        opened[name] = _Opened(target, now_ns + OPENED_FOR_NS)
+        while len(opened) > OPENED_MAX or next(iter(opened.values())).until_ns <= now_ns:
+            opened.popitem(last=False)
 
 
 def owner_of(world: World, key: MemberKey, service: str) -> str | None:
