@@ -195,6 +195,26 @@ async def test_a_list_changed_notice_makes_the_next_list_a_fresh_one(tmp_path: P
     assert b"Ignore all previous" not in after.body
 
 
+async def test_a_list_that_is_at_hand_follows_every_change_of_rules_and_of_the_upstream(
+    tmp_path: Path,
+) -> None:
+    async with scene(tmp_path) as s:
+        seen = [await listed(s), await listed(s)]
+        forbid = await s.agent.policy(service="fake", effect="forbid", tools=["echo"])
+        seen.append(await listed(s))
+        await s.agent.toggle(forbid.id, enabled=False)
+        seen.append(await listed(s))
+        s.upstream.tools = [ECHO, WIPE]
+        seen.append(await listed(s))
+        refresh(s)
+        await listed(s)
+        await s.agent.review("fake", "wipe", Tier.READ)
+        seen += [await listed(s), await listed(s, path="/mcp/fake")]
+
+    echo, both = ["fake__echo"], ["fake__echo", "fake__wipe"]
+    assert seen == [echo, echo, [], echo, echo, both, ["echo", "wipe"]]
+
+
 @pytest.mark.promise("P14")
 async def test_a_change_is_noticed_behind_the_back_of_clients_that_never_list(tmp_path: Path) -> None:
     async with scene(tmp_path) as s:
