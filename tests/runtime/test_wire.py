@@ -289,7 +289,7 @@ async def test_an_answer_that_came_before_its_request_is_given_to_nobody() -> No
 
 
 async def test_callers_beyond_the_connections_of_a_host_wait_and_then_give_up() -> None:
-    limits = WireLimits(connections_per_host=2, connect_timeout_s=0.2)
+    limits = WireLimits(connections_per_host=2, connect_timeout_s=2.0)
     async with RecordingUpstream() as server, RecordingUpstream() as other, wire_of(limits=limits) as wire:
 
         async def hang(seen: Seen, out: Out) -> None:

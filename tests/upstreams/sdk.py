@@ -35,9 +35,17 @@ def build_server() -> MCPServer[None]:
 async def sdk_upstream(*, json_response: bool = False, is_legacy: bool = False) -> AsyncIterator[str]:
     """Its URL, while it runs. A legacy one answers `server/discover` as servers did before there was one."""
     app: ASGIApp = build_server().streamable_http_app(json_response=json_response)
-    if is_legacy:
-        app = _without_discovery(app)
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="on"))
+    async with on_loopback(_without_discovery(app) if is_legacy else app) as url:
+        yield url
+
+
+@asynccontextmanager
+async def on_loopback(app: ASGIApp, *, grace_s: int | None = None) -> AsyncIterator[str]:
+    """The MCP address of an SDK server's application, while it runs; `grace_s` is what open streams get at its end."""
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=0, log_level="critical", lifespan="on", timeout_graceful_shutdown=grace_s
+    )
+    server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
     async with asyncio.timeout(10):
         while not server.started:
