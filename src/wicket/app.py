@@ -53,6 +53,7 @@ from wicket.runtime.wire import AddressPolicy, HttpWire, WireLimits, check_url
 from wicket.settings import Settings, load_settings, make_data_dir, read_secrets
 from wicket.store import connections, pins, worlds
 from wicket.store.audit.ledger import Ledger
+from wicket.store.audit.partitions import ensure_partitions
 from wicket.store.audit.postgres_ledger import PostgresLedger
 from wicket.store.audit.sqlite_ledger import SqliteLedger
 from wicket.store.db import Database, check_sqlite, open_database, upgrade
@@ -147,6 +148,7 @@ async def _database(settings: Settings, stack: AsyncExitStack) -> Database:
     database = await open_database(sqlite_path=settings.sqlite_path, url=settings.database_url)
     stack.push_async_callback(database.close)
     await upgrade(database)
+    await database.change(ensure_partitions, now=utc_now(), agents=())
     return database
 
 
