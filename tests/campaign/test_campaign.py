@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.campaign.pages import DIRECTORY, PAGE, read_runs, render
+from tests.campaign.pages import DIRECTORY, PAGE, Run, append_run, read_runs, render
 from tests.campaign.parts import BY_NAME, PARTS, Part, find_parts
 from tests.campaign.run import ROOT, SCRATCH, Piece, campaign, pieces
 from tests.promises import PROMISES
@@ -47,6 +47,17 @@ def test_pieces_make_up_the_share_and_have_a_seed_each() -> None:
 
 def test_the_page_is_what_the_files_add_up_to() -> None:
     assert (DIRECTORY / PAGE).read_text(encoding="utf-8") == render(DIRECTORY)
+
+
+@pytest.mark.parametrize(
+    ("twice", "shown"), [(0, "kept so far (50.0%); 1 failed for another reason"), (1, "**1 failed**")]
+)
+def test_a_violation_cannot_be_explained_away(twice: int, shown: str, tmp_path: Path) -> None:
+    kept = Run("2026-01-10", "abc", 1, 5_000, 5_000, "kept", {"twice": 0}, {}, 1.0, "a machine", "env true")
+    append_run(tmp_path, "cuts", kept)
+    failed = replace(kept, result="failed", wrong={"twice": twice}, explained="the test expected too much")
+    append_run(tmp_path, "cuts", failed)
+    assert shown in render(tmp_path)
 
 
 @pytest.mark.parametrize(
