@@ -14,7 +14,9 @@ OTHER_KEY = keys.make_key(bytes(24))
 BINDING = Binding("agent", "member", "github", "connection", "key")
 
 names = st.text(max_size=12)
-bindings = st.builds(Binding, names, names, names, names, names, st.sampled_from(["connection", "connector"]))
+bindings = st.builds(
+    Binding, names, names, names, names, names, st.sampled_from(["connection", "connector", "answer"])
+)
 
 
 @given(st.binary(min_size=24, max_size=24))
@@ -81,7 +83,20 @@ def test_a_server_without_a_long_secret_does_not_start(secrets: list[bytes]) -> 
 
 def test_the_servers_derived_keys_are_all_different() -> None:
     server = ServerKeys([NEW])
-    assert len({server.redaction_key, server.public_key, NEW, ServerKeys([OLD]).redaction_key}) == 4
+    purposes = (server.round_keys, server.invite_keys, server.request_keys)
+    derived = {
+        server.redaction_key,
+        server.session_key,
+        server.public_key,
+        *(newest for newest, *_ in purposes),
+    }
+    assert len({*derived, NEW, ServerKeys([OLD]).redaction_key}) == 8
+
+
+def test_after_rotation_there_is_a_key_of_each_secret_for_each_purpose_newest_first() -> None:
+    old, new, both = ServerKeys([OLD]), ServerKeys([NEW]), ServerKeys([NEW, OLD])
+    assert both.invite_keys == (*new.invite_keys, *old.invite_keys)
+    assert both.request_keys == (*new.request_keys, *old.request_keys)
 
 
 def test_nothing_secret_shows_when_server_keys_are_printed() -> None:

@@ -40,6 +40,8 @@ _SERVER_DIGEST = b"wicket/server-key-digest/1"
 _SERVER_REDACTION = b"wicket/server-redaction/1"
 _SERVER_SESSION = b"wicket/server-session/1"
 _SERVER_ROUND = b"wicket/server-round-state/1"
+_SERVER_INVITE = b"wicket/server-invite/1"
+_SERVER_REQUEST = b"wicket/server-request-digest/1"
 
 
 class SealBroken(WicketError):
@@ -58,12 +60,17 @@ class Binding:
     connection_id: str
     key_id: str = SERVER_KEY_ID
     """Id of the member key's record, or `SERVER_KEY_ID`."""
-    purpose: Literal["connection", "connector"] = "connection"
+    purpose: Literal["connection", "connector", "answer"] = "connection"
 
     @classmethod
     def of_connector(cls, connector_id: str) -> "Binding":
         """The shared credential of a custom connector, which belongs to no agent and to no member."""
         return cls("", "", "", connector_id, purpose="connector")
+
+    @classmethod
+    def of_answer(cls, account_id: str, key: str) -> "Binding":
+        """What an account was answered under an idempotency key."""
+        return cls("", account_id, "", key, purpose="answer")
 
     def encode(self) -> bytes:
         """HPKE's `info`: each field behind its length, so that no two bindings share an encoding."""
@@ -84,6 +91,8 @@ class _Derived:
     redaction_key: bytes
     session_key: bytes
     round_key: bytes
+    invite_key: bytes
+    request_key: bytes
     private_key: X25519PrivateKey
 
     @classmethod
@@ -93,6 +102,8 @@ class _Derived:
             redaction_key=_derive(secret, _SERVER_REDACTION),
             session_key=_derive(secret, _SERVER_SESSION),
             round_key=_derive(secret, _SERVER_ROUND),
+            invite_key=_derive(secret, _SERVER_INVITE),
+            request_key=_derive(secret, _SERVER_REQUEST),
             private_key=X25519PrivateKey.from_private_bytes(_derive(secret, _SERVER_PAIR)),
         )
 
@@ -132,6 +143,16 @@ class ServerKeys:
     def round_keys(self) -> tuple[bytes, ...]:
         """Seal what an upstream wants back with a caller's next round, 32 bytes each, newest secret first."""
         return tuple(derived.round_key for derived in self._derived)
+
+    @property
+    def invite_keys(self) -> tuple[bytes, ...]:
+        """Sign invitations, 32 bytes each, newest secret first."""
+        return tuple(derived.invite_key for derived in self._derived)
+
+    @property
+    def request_keys(self) -> tuple[bytes, ...]:
+        """Key the digests of requests that may be repeated, 32 bytes each, newest secret first."""
+        return tuple(derived.request_key for derived in self._derived)
 
     def digest(self, key: str) -> bytes:
         """The digest that a new key is stored under: HMAC-SHA256 with the newest secret, 32 bytes."""
