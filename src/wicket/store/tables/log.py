@@ -134,7 +134,9 @@ checkpoints = sa.Table(
 audit_rollups = sa.Table(
     "audit_rollups",  # sums over entries, kept up as the log grows
     METADATA,
-    sa.Column("agent_id", Id, primary_key=True),
+    sa.Column(
+        "subject", Id, primary_key=True
+    ),  # whose calls: an agent's, a member's, or all of the agents of an owner
     sa.Column("grain", sa.Text, primary_key=True),  # hour, day
     sa.Column("kind", sa.Text, primary_key=True),  # what `key` is: see store/audit/rollups.py
     sa.Column("at", Instant, primary_key=True),  # start of the hour or day, UTC

@@ -277,7 +277,7 @@ def _create_checkpoints() -> None:
 def _create_rollups() -> None:
     op.create_table(
         "audit_rollups",
-        sa.Column("agent_id", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
         sa.Column("grain", sa.Text(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
@@ -286,7 +286,7 @@ def _create_rollups() -> None:
         sa.Column("calls", sa.BigInteger(), nullable=False),
         sa.Column("failed", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint(
-            "agent_id", "grain", "kind", "at", "key", "denied", name=op.f("pk_audit_rollups")
+            "subject", "grain", "kind", "at", "key", "denied", name=op.f("pk_audit_rollups")
         ),
         sqlite_with_rowid=False,
     )
