@@ -15,7 +15,13 @@ BINDING = Binding("agent", "member", "github", "connection", "key")
 
 names = st.text(max_size=12)
 bindings = st.builds(
-    Binding, names, names, names, names, names, st.sampled_from(["connection", "connector", "answer"])
+    Binding,
+    names,
+    names,
+    names,
+    names,
+    names,
+    st.sampled_from(["connection", "connector", "answer", "second-factor"]),
 )
 
 
@@ -83,20 +89,21 @@ def test_a_server_without_a_long_secret_does_not_start(secrets: list[bytes]) -> 
 
 def test_the_servers_derived_keys_are_all_different() -> None:
     server = ServerKeys([NEW])
-    purposes = (server.round_keys, server.invite_keys, server.request_keys)
+    purposes = (server.round_keys, server.invite_keys, server.request_keys, server.sign_in_keys)
     derived = {
         server.redaction_key,
         server.session_key,
         server.public_key,
         *(newest for newest, *_ in purposes),
     }
-    assert len({*derived, NEW, ServerKeys([OLD]).redaction_key}) == 8
+    assert len({*derived, NEW, ServerKeys([OLD]).redaction_key}) == 9
 
 
 def test_after_rotation_there_is_a_key_of_each_secret_for_each_purpose_newest_first() -> None:
     old, new, both = ServerKeys([OLD]), ServerKeys([NEW]), ServerKeys([NEW, OLD])
     assert both.invite_keys == (*new.invite_keys, *old.invite_keys)
     assert both.request_keys == (*new.request_keys, *old.request_keys)
+    assert both.sign_in_keys == (*new.sign_in_keys, *old.sign_in_keys)
 
 
 def test_nothing_secret_shows_when_server_keys_are_printed() -> None:

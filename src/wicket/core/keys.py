@@ -42,6 +42,7 @@ _SERVER_SESSION = b"wicket/server-session/1"
 _SERVER_ROUND = b"wicket/server-round-state/1"
 _SERVER_INVITE = b"wicket/server-invite/1"
 _SERVER_REQUEST = b"wicket/server-request-digest/1"
+_SERVER_SIGN_IN = b"wicket/server-sign-in/1"
 
 
 class SealBroken(WicketError):
@@ -60,7 +61,7 @@ class Binding:
     connection_id: str
     key_id: str = SERVER_KEY_ID
     """Id of the member key's record, or `SERVER_KEY_ID`."""
-    purpose: Literal["connection", "connector", "answer"] = "connection"
+    purpose: Literal["connection", "connector", "answer", "second-factor"] = "connection"
 
     @classmethod
     def of_connector(cls, connector_id: str) -> "Binding":
@@ -71,6 +72,11 @@ class Binding:
     def of_answer(cls, account_id: str, key: str) -> "Binding":
         """What an account was answered under an idempotency key."""
         return cls("", account_id, "", key, purpose="answer")
+
+    @classmethod
+    def of_second_factor(cls, account_id: str) -> "Binding":
+        """The secret that an account shares with an authenticator."""
+        return cls("", account_id, "", "", purpose="second-factor")
 
     def encode(self) -> bytes:
         """HPKE's `info`: each field behind its length, so that no two bindings share an encoding."""
@@ -93,6 +99,7 @@ class _Derived:
     round_key: bytes
     invite_key: bytes
     request_key: bytes
+    sign_in_key: bytes
     private_key: X25519PrivateKey
 
     @classmethod
@@ -104,6 +111,7 @@ class _Derived:
             round_key=_derive(secret, _SERVER_ROUND),
             invite_key=_derive(secret, _SERVER_INVITE),
             request_key=_derive(secret, _SERVER_REQUEST),
+            sign_in_key=_derive(secret, _SERVER_SIGN_IN),
             private_key=X25519PrivateKey.from_private_bytes(_derive(secret, _SERVER_PAIR)),
         )
 
@@ -153,6 +161,11 @@ class ServerKeys:
     def request_keys(self) -> tuple[bytes, ...]:
         """Key the digests of requests that may be repeated, 32 bytes each, newest secret first."""
         return tuple(derived.request_key for derived in self._derived)
+
+    @property
+    def sign_in_keys(self) -> tuple[bytes, ...]:
+        """Key the digests of sign-in codes, which are short, 32 bytes each, newest secret first."""
+        return tuple(derived.sign_in_key for derived in self._derived)
 
     def digest(self, key: str) -> bytes:
         """The digest that a new key is stored under: HMAC-SHA256 with the newest secret, 32 bytes."""
