@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
@@ -43,6 +44,7 @@ _SERVER_ROUND = b"wicket/server-round-state/1"
 _SERVER_INVITE = b"wicket/server-invite/1"
 _SERVER_REQUEST = b"wicket/server-request-digest/1"
 _SERVER_SIGN_IN = b"wicket/server-sign-in/1"
+_SERVER_CHECKPOINT = b"wicket/server-checkpoint/1"
 
 
 class SealBroken(WicketError):
@@ -100,6 +102,7 @@ class _Derived:
     invite_key: bytes
     request_key: bytes
     sign_in_key: bytes
+    checkpoint_key: Ed25519PrivateKey
     private_key: X25519PrivateKey
 
     @classmethod
@@ -112,6 +115,7 @@ class _Derived:
             invite_key=_derive(secret, _SERVER_INVITE),
             request_key=_derive(secret, _SERVER_REQUEST),
             sign_in_key=_derive(secret, _SERVER_SIGN_IN),
+            checkpoint_key=Ed25519PrivateKey.from_private_bytes(_derive(secret, _SERVER_CHECKPOINT)),
             private_key=X25519PrivateKey.from_private_bytes(_derive(secret, _SERVER_PAIR)),
         )
 
@@ -146,6 +150,11 @@ class ServerKeys:
     def session_key(self) -> bytes:
         """Signs the values of `Mcp-Session-Id`, 32 bytes."""
         return self._derived[0].session_key
+
+    @property
+    def checkpoint_keys(self) -> tuple[Ed25519PrivateKey, ...]:
+        """The newest signs statements about the log (`core.checkpoints`); the older ones have signed some."""
+        return tuple(derived.checkpoint_key for derived in self._derived)
 
     @property
     def round_keys(self) -> tuple[bytes, ...]:
