@@ -12,7 +12,7 @@ from pydantic.alias_generators import to_camel
 from starlette.exceptions import HTTPException
 
 from wicket.api.models import Problem
-from wicket.core.errors import Invalid, NotFound, Unauthenticated, Unavailable, WicketError
+from wicket.core.errors import Invalid, Limited, NotFound, Unauthenticated, Unavailable, WicketError
 from wicket.core.model import Json
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -43,6 +43,8 @@ def render_problem(error: WicketError) -> ProblemResponse:
         headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, Unavailable):
         headers["Retry-After"] = str(RETRY_AFTER_S)
+    if isinstance(error, Limited):
+        headers["Retry-After"] = str(error.retry_after_s)
     return _problem(error.status, error.code, error.sentence, facts=error.facts, headers=headers)
 
 

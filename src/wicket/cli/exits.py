@@ -6,6 +6,7 @@ from wicket.core.errors import (
     Conflict,
     Forbidden,
     Invalid,
+    Limited,
     NotFound,
     Unauthenticated,
     Unavailable,
@@ -30,6 +31,7 @@ CODES: tuple[tuple[type[WicketError], Exit], ...] = (
     (Forbidden, Exit.AUTH),
     (NotFound, Exit.NOT_FOUND),
     (Conflict, Exit.CONFLICT),
+    (Limited, Exit.UNAVAILABLE),
     (Unavailable, Exit.UNAVAILABLE),
     (UpstreamFailed, Exit.UNAVAILABLE),
 )

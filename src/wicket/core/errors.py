@@ -7,6 +7,7 @@
     |- Forbidden                known, but not allowed to
     |- NotFound                 no such object, or none that the asker may know of
     |- Conflict                 the state of things forbids it: says which state
+    |- Limited                  too many of them: says when to try again
     |- Unavailable              we cannot now; trying again may help
     `- UpstreamFailed           the upstream could not be used: unreachable, broken or silent
 
@@ -102,6 +103,17 @@ class NotFound(WicketError):
 class Conflict(WicketError):
     code = "conflict"
     status = 409
+
+
+class Limited(WicketError):
+    """`retry_after_s` is also the answer's `Retry-After`."""
+
+    code = "too_many_requests"
+    status = 429
+
+    def __init__(self, sentence: str, *, retry_after_s: int, code: str | None = None) -> None:
+        super().__init__(sentence, code=code, retry_after_s=retry_after_s)
+        self.retry_after_s = retry_after_s
 
 
 class Unavailable(WicketError):
