@@ -6,12 +6,12 @@ from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from wicket.api import agents, audit, connectors, health, members, policies, problems, tokens, tools
+from wicket.api import agents, audit, connectors, health, invites, members, policies, problems, tokens, tools
 from wicket.api.http import BODY_BYTES_MAX, ApiParts
 from wicket.api.models import Problem
 from wicket.core.errors import WicketError
 
-GROUPS: Final = (health, tokens, agents, members, connectors, tools, policies, audit)
+GROUPS: Final = (health, tokens, agents, members, invites, connectors, tools, policies, audit)
 PROBLEM: Final[dict[int | str, dict[str, Any]]] = {
     "default": {
         "description": "A problem: see `code`",

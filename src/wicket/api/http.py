@@ -39,6 +39,7 @@ _TOOL: Final = r"^[A-Za-z0-9_.-]{1,128}$"
 AgentId = Annotated[str, Path(alias="agentId", pattern=_UUID)]
 MemberId = Annotated[str, Path(alias="memberId", pattern=_UUID)]
 PolicyId = Annotated[str, Path(alias="policyId", pattern=_UUID)]
+InviteId = Annotated[str, Path(alias="inviteId", pattern=_UUID)]
 TokenId = Annotated[str, Path(alias="tokenId", pattern=_UUID)]
 EntryId = Annotated[str, Path(alias="entryId", pattern=_UUID)]
 Service = Annotated[str, Path(alias="service", pattern=_SERVICE)]
