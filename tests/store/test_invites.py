@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -12,6 +13,7 @@ from wicket.core.keys import ServerKeys
 from wicket.core.model import MemberStatus
 from wicket.store import agents, invites, members, tables
 from wicket.store.db import Database
+from wicket.store.instants import to_us
 from wicket.store.invites import InviteStatus, NewInvite
 from wicket.store.members import MemberRecord
 
@@ -242,11 +244,16 @@ async def test_an_address_is_invited_fifteen_times_an_hour_at_most(database: Dat
 
 async def test_an_agent_has_five_hundred_open_invitations_at_most(database: Database) -> None:
     def fill(tx: sa.Connection) -> None:
-        for number in range(499):
-            invites.create_invite(
-                tx, agent_id=scene.agent_id, email=f"n{number}@example.com", actor_id=None,
-                created_by=scene.owner.account_id, server=SERVER, now=NOW,
-            )  # fmt: skip
+        life = {
+            "created_at": to_us(NOW),
+            "expires_at": to_us(NOW + WEEK),
+            "created_by": scene.owner.account_id,
+        }
+        rows = [
+            {"agent_id": scene.agent_id, "id": str(uuid4()), "email": f"n{number}@example.com"} | life
+            for number in range(499)
+        ]
+        tx.execute(sa.insert(tables.invites), rows)
 
     scene = await set_scene(database)
     await database.change(fill, agents=())
