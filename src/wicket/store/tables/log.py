@@ -131,15 +131,14 @@ checkpoints = sa.Table(
     sa.Column("sent_at", Instant),  # to the sink outside
 )
 
+# Sums over entries, kept up as the log grows. Time comes early in the key, so that what changes now lies together.
 audit_rollups = sa.Table(
-    "audit_rollups",  # sums over entries, kept up as the log grows
+    "audit_rollups",
     METADATA,
-    sa.Column(
-        "subject", Id, primary_key=True
-    ),  # whose calls: an agent's, a member's, or all of the agents of an owner
     sa.Column("grain", sa.Text, primary_key=True),  # hour, day
-    sa.Column("kind", sa.Text, primary_key=True),  # what `key` is: see store/audit/rollups.py
     sa.Column("at", Instant, primary_key=True),  # start of the hour or day, UTC
+    sa.Column("subject", Id, primary_key=True),  # whose calls: an agent, a member, or the owner of agents
+    sa.Column("kind", sa.Text, primary_key=True),  # what `key` is: see store/audit/rollups.py
     sa.Column("key", sa.Text, primary_key=True),
     sa.Column("denied", sa.Boolean, primary_key=True),
     sa.Column("calls", sa.BigInteger, nullable=False),

@@ -277,16 +277,16 @@ def _create_checkpoints() -> None:
 def _create_rollups() -> None:
     op.create_table(
         "audit_rollups",
-        sa.Column("subject", sa.Text(), nullable=False),
         sa.Column("grain", sa.Text(), nullable=False),
-        sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("denied", sa.Boolean(), nullable=False),
         sa.Column("calls", sa.BigInteger(), nullable=False),
         sa.Column("failed", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint(
-            "subject", "grain", "kind", "at", "key", "denied", name=op.f("pk_audit_rollups")
+            "grain", "at", "subject", "kind", "key", "denied", name=op.f("pk_audit_rollups")
         ),
         sqlite_with_rowid=False,
     )
