@@ -41,6 +41,8 @@ class Account:
     id: str
     email: str
     created_at: datetime
+    is_enrolled: bool = False
+    """Whether signing in asks for a second factor too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +205,12 @@ def _digest(token: str) -> bytes:
 
 
 def _account_of(row: sa.Row[Any]) -> Account:
-    return Account(id=row.id, email=row.email, created_at=from_us(row.created_at))
+    return Account(
+        id=row.id,
+        email=row.email,
+        created_at=from_us(row.created_at),
+        is_enrolled=row.totp_confirmed_at is not None,
+    )
 
 
 def _token_of(row: sa.Row[Any]) -> ApiToken:
