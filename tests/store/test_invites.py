@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.store.scene import LATER, NOW, SERVER, Scene, add_account, set_scene
-from wicket.core.errors import Conflict, Forbidden, Invalid, NotFound, WicketError
+from wicket.core.errors import Conflict, Forbidden, Invalid, Limited, NotFound
 from wicket.core.keys import ServerKeys
 from wicket.core.model import MemberStatus
 from wicket.store import agents, invites, members, tables
@@ -234,10 +234,10 @@ async def test_an_address_is_invited_fifteen_times_an_hour_at_most(database: Dat
     scene = await set_scene(database)
     for minute in range(15):
         await invite(scene, now=NOW + timedelta(minutes=minute))
-    with pytest.raises(WicketError) as refused:
+    with pytest.raises(Limited) as refused:
         await invite(scene, now=NOW + timedelta(minutes=30))
-    assert (refused.value.status, refused.value.code) == (429, "too_many_invites")
-    assert refused.value.facts == {"retry_after_s": 30 * 60}
+    assert (refused.value.status, refused.value.code) == (429, "invited_too_often")
+    assert refused.value.retry_after_s == 30 * 60
     await invite(scene, "dan@example.com", now=NOW + timedelta(minutes=30))
     await invite(scene, now=NOW + timedelta(minutes=60))
 

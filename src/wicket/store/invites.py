@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from wicket.core.errors import Conflict, Forbidden, NotFound, WicketError
+from wicket.core.errors import Conflict, Forbidden, Limited, NotFound
 from wicket.core.keys import ServerKeys
 from wicket.core.model import JsonObject, MemberStatus
 from wicket.store import members, tables
@@ -99,7 +99,7 @@ def create_invite(
 ) -> NewInvite:
     """Invite an address, in place of an earlier invitation that is still live.
 
-    Raises Invalid (`email`), Conflict `already_member` or `too_many_invites`, or 429 `too_many_invites`.
+    Raises Invalid (`email`), Conflict `already_member` or `too_many_invites`, or Limited `invited_too_often`.
     """
     address = parse_email(email)
     _check_not_here(tx, agent_id=agent_id, email=address)
@@ -178,11 +178,7 @@ def accept_invite(
     if before is not None and before.status in _HERE:
         return before
     if status is not InviteStatus.LIVE:
-        raise Conflict(
-            f"this invitation is {status}: ask the agent's owner for another",
-            code=f"invite_{status}",
-            status=410,
-        )
+        raise _ended(status)
     return members.join(tx, agent_id=agent_id, account_id=account_id, now=now)
 
 
@@ -217,10 +213,9 @@ def _check_pace(tx: sa.Connection, *, email: str, created_by: str, now: datetime
     made = sorted(tx.execute(recent).scalars())
     if len(made) >= REPEATS_MAX:
         wait = from_us(made[-REPEATS_MAX]) + REPEATS_WITHIN - now
-        raise WicketError(
+        raise Limited(
             f"`{email}` was invited {len(made)} times within the hour: send one of the links that you have",
-            code="too_many_invites",
-            status=429,
+            code="invited_too_often",
             retry_after_s=max(1, int(wait.total_seconds())),
         )
 
@@ -256,6 +251,26 @@ def _token(invite: Invite, key: bytes) -> str:
     )
     signature = urlsafe_b64encode(hmac.digest(key, signed, "sha256")).rstrip(b"=").decode()
     return f"{invite.agent_id}.{invite.id}.{signature}"
+
+
+def _ended(status: InviteStatus) -> Conflict:
+    match status:
+        case InviteStatus.REVOKED:
+            return Conflict(
+                "this invitation was revoked, or a newer one took its place: use the newest, or ask for one",
+                code="invite_revoked",
+                status=410,
+            )
+        case InviteStatus.EXPIRED:
+            return Conflict(
+                "this invitation has expired: ask the agent's owner for another",
+                code="invite_expired",
+                status=410,
+            )
+        case _:
+            return Conflict(
+                "this invitation was used: ask the agent's owner for another", code="invite_used", status=410
+            )
 
 
 def _find(tx: sa.Connection, *, agent_id: str, invite_id: str) -> Invite | None:
