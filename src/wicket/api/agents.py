@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Body, Query, Response
 from pydantic import Field
 
+from wicket.api.guards import Guard, by
 from wicket.api.http import AgentId, ApiParts, Asker, Caller, PageQuery, Parts, Text, guarded_router
 from wicket.api.models import In, ListOut, Out, RawObject
 from wicket.core.model import AgentStatus, DenialShape, Role, TrustMode
@@ -91,15 +92,15 @@ class SettingsOut(Out):
 def routes() -> APIRouter:
     """`/api/agents` and one agent."""
     router = guarded_router("agents")
-    router.get("/api/agents")(list_agents)
-    router.post("/api/agents", status_code=201)(create_agent)
-    router.get("/api/agents/{agentId}")(read_agent)
-    router.put("/api/agents/{agentId}")(update_agent)
-    router.delete("/api/agents/{agentId}", status_code=204)(delete_agent)
-    router.put("/api/agents/{agentId}/status")(put_status)
-    router.put("/api/agents/{agentId}/services")(put_services)
-    router.get("/api/agents/{agentId}/settings")(read_settings)
-    router.put("/api/agents/{agentId}/settings")(put_settings)
+    router.get("/api/agents", **by(Guard.ACCOUNT))(list_agents)
+    router.post("/api/agents", status_code=201, **by(Guard.ACCOUNT))(create_agent)
+    router.get("/api/agents/{agentId}", **by(Guard.MEMBER))(read_agent)
+    router.put("/api/agents/{agentId}", **by(Guard.OWNER))(update_agent)
+    router.delete("/api/agents/{agentId}", status_code=204, **by(Guard.OWNER))(delete_agent)
+    router.put("/api/agents/{agentId}/status", **by(Guard.OWNER))(put_status)
+    router.put("/api/agents/{agentId}/services", **by(Guard.OWNER))(put_services)
+    router.get("/api/agents/{agentId}/settings", **by(Guard.APPROVED))(read_settings)
+    router.put("/api/agents/{agentId}/settings", **by(Guard.OWNER))(put_settings)
     return router
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import Field
 
+from wicket.api.guards import Guard, by
 from wicket.api.http import Caller, EntryId, Parts, guarded_router
 from wicket.api.models import In, ListOut, Out, RawObject, whole
 from wicket.store.audit import query as log
@@ -43,9 +44,9 @@ class SeenMemberOut(Out):
 def routes() -> APIRouter:
     """`/api/audit`."""
     router = guarded_router("audit")
-    router.get("/api/audit")(list_entries)
-    router.get("/api/audit/members")(list_seen_members)
-    router.get("/api/audit/{entryId}")(read_entry)
+    router.get("/api/audit", **by(Guard.ACCOUNT))(list_entries)
+    router.get("/api/audit/members", **by(Guard.ACCOUNT))(list_seen_members)
+    router.get("/api/audit/{entryId}", **by(Guard.ACCOUNT))(read_entry)
     return router
 
 

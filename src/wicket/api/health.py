@@ -5,6 +5,7 @@ import hmac
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from wicket.api.guards import Guard, by
 from wicket.api.http import Parts, bearer_of, open_router
 from wicket.api.models import Out, RawObject
 from wicket.core.errors import Unauthenticated
@@ -17,9 +18,9 @@ class AliveOut(Out):
 def routes() -> APIRouter:
     """`/alive`, `/api/status`, `/metrics`."""
     router = open_router("health")
-    router.get("/alive")(read_alive)
-    router.get("/api/status")(read_status)
-    router.get("/metrics", response_class=Response)(read_metrics)
+    router.get("/alive", **by(Guard.PUBLIC))(read_alive)
+    router.get("/api/status", **by(Guard.PUBLIC))(read_status)
+    router.get("/metrics", response_class=Response, **by(Guard.COLLECTOR))(read_metrics)
     return router
 
 

@@ -10,13 +10,14 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
 from fastapi import APIRouter, Depends, Path, Request, Response, Security
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from pydantic import Field
 
+from wicket.api.guards import OPEN, Guard, check_guard
 from wicket.api.models import In
 from wicket.core.errors import Forbidden, Invalid, Refused, Unauthenticated, Unavailable, WicketError
 from wicket.core.jsonrpc import parse_json
@@ -106,6 +107,13 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 class StrictRoute(APIRoute):
     """Takes JSON bodies without any second meaning: no key twice, no NaN, no halves of characters."""
 
+    guards: ClassVar[frozenset[Guard]] = OPEN
+    """What may be stated of who asks: what this class checks."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **given: Any) -> None:
+        check_guard(path, given.get("openapi_extra"), self.guards)
+        super().__init__(path, endpoint, **given)
+
     def get_route_handler(self) -> Handler:
         """Check the body, then do what FastAPI does."""
         handle = super().get_route_handler()
@@ -119,6 +127,8 @@ class StrictRoute(APIRoute):
 
 class GuardedRoute(StrictRoute):
     """Serves only who has shown a live token, whose scope covers the method."""
+
+    guards = frozenset(Guard) - OPEN
 
     def get_route_handler(self) -> Handler:
         """Authenticate, then serve."""

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import Field, SecretStr
 
+from wicket.api.guards import Guard, by
 from wicket.api.http import AgentId, Caller, InviteId, PageQuery, Parts, guarded_router
 from wicket.api.members import MemberOut
 from wicket.api.models import In, ListOut, Out
@@ -59,10 +60,10 @@ def routes() -> APIRouter:
     """`/api/agents/{agentId}/invite`, `/invites` and `/join`."""
     router = guarded_router("members")
     agent = "/api/agents/{agentId}"
-    router.post(agent + "/invite", status_code=201)(create_invite)
-    router.get(agent + "/invites")(list_invites)
-    router.delete(agent + "/invites/{inviteId}", status_code=204)(revoke_invite)
-    router.post(agent + "/join")(join_agent)
+    router.post(agent + "/invite", status_code=201, **by(Guard.OWNER))(create_invite)
+    router.get(agent + "/invites", **by(Guard.OWNER))(list_invites)
+    router.delete(agent + "/invites/{inviteId}", status_code=204, **by(Guard.OWNER))(revoke_invite)
+    router.post(agent + "/join", **by(Guard.ACCOUNT))(join_agent)
     return router
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import Field, SecretStr
 
+from wicket.api.guards import Guard, by
 from wicket.api.http import AgentId, Caller, MemberId, PageQuery, Parts, Service, guarded_router
 from wicket.api.models import In, ListOut, Out, whole
 from wicket.core.keys import KEY_BYTES, make_key
@@ -102,16 +103,18 @@ def routes() -> APIRouter:
     router = guarded_router("members")
     root = "/api/agents/{agentId}/members"
     one = root + "/{memberId}"
-    router.get(root)(list_members)
-    router.put(one + "/status")(put_member_status)
-    router.post(one + "/reject")(reject_member)
-    router.delete(one, status_code=204)(remove_member)
-    router.put(one + "/key", tags=["keys"])(put_key)
-    router.delete(one + "/key", status_code=204, tags=["keys"])(revoke_key)
-    router.post(one + "/key/reset-lost", tags=["keys"])(reset_lost_key)
-    router.get(one + "/connections", tags=["connections"])(list_connections)
-    router.put(one + "/connections/{service}", tags=["connections"])(put_connection)
-    router.delete(one + "/connections/{service}", status_code=204, tags=["connections"])(delete_connection)
+    router.get(root, **by(Guard.MEMBER))(list_members)
+    router.put(one + "/status", **by(Guard.OWNER))(put_member_status)
+    router.post(one + "/reject", **by(Guard.OWNER))(reject_member)
+    router.delete(one, status_code=204, **by(Guard.OWNER))(remove_member)
+    router.put(one + "/key", tags=["keys"], **by(Guard.SELF))(put_key)
+    router.delete(one + "/key", status_code=204, tags=["keys"], **by(Guard.SELF_OR_OWNER))(revoke_key)
+    router.post(one + "/key/reset-lost", tags=["keys"], **by(Guard.SELF))(reset_lost_key)
+    router.get(one + "/connections", tags=["connections"], **by(Guard.SELF_OR_OWNER))(list_connections)
+    router.put(one + "/connections/{service}", tags=["connections"], **by(Guard.SELF))(put_connection)
+    router.delete(one + "/connections/{service}", status_code=204, tags=["connections"], **by(Guard.SELF))(
+        delete_connection
+    )
     return router
 
 

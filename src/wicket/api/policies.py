@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Header, Path, Query, Response
 from pydantic import Field, StrictBool
 
+from wicket.api.guards import Guard, by
 from wicket.api.http import AgentId, Asker, Caller, PageQuery, Parts, PolicyId, Text, guarded_router
 from wicket.api.models import In, ListOut, Out, RawObject
 from wicket.connectors.services import catalog, custom_namespace
@@ -79,17 +80,17 @@ def routes() -> APIRouter:
     router = guarded_router("policies")
     root = "/api/agents/{agentId}/policies"
     one = root + "/{policyId}"
-    router.get(root)(list_policies)
-    router.post(root, status_code=201)(create_policy)
-    router.post(root + "/preview")(preview_policy)
-    router.get(one)(read_policy)
-    router.put(one)(update_policy)
-    router.delete(one, status_code=204)(delete_policy)
-    router.post(one + "/toggle")(toggle_policy)
-    router.get(one + "/versions")(list_versions)
-    router.get(one + "/versions/{version}")(read_version)
-    router.post(one + "/rollback")(rollback_policy)
-    router.post("/api/policies/{policyId}/toggle")(toggle_by_id)
+    router.get(root, **by(Guard.POLICY_READER))(list_policies)
+    router.post(root, status_code=201, **by(Guard.OWNER))(create_policy)
+    router.post(root + "/preview", **by(Guard.OWNER))(preview_policy)
+    router.get(one, **by(Guard.POLICY_READER))(read_policy)
+    router.put(one, **by(Guard.OWNER))(update_policy)
+    router.delete(one, status_code=204, **by(Guard.OWNER))(delete_policy)
+    router.post(one + "/toggle", **by(Guard.OWNER))(toggle_policy)
+    router.get(one + "/versions", **by(Guard.POLICY_READER))(list_versions)
+    router.get(one + "/versions/{version}", **by(Guard.POLICY_READER))(read_version)
+    router.post(one + "/rollback", **by(Guard.OWNER))(rollback_policy)
+    router.post("/api/policies/{policyId}/toggle", **by(Guard.OWNER))(toggle_by_id)
     return router
 
 

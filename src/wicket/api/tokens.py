@@ -6,6 +6,7 @@ from datetime import datetime
 from fastapi import APIRouter
 from pydantic import AwareDatetime, Field
 
+from wicket.api.guards import Guard, by
 from wicket.api.http import Caller, Parts, TokenId, guarded_router
 from wicket.api.models import In, ListOut, Out, whole
 from wicket.store import accounts
@@ -52,10 +53,10 @@ class TokenIn(In):
 def routes() -> APIRouter:
     """`/api/users/me` and its tokens."""
     router = guarded_router("me")
-    router.get("/api/users/me")(read_me)
-    router.get("/api/users/me/tokens")(list_tokens)
-    router.post("/api/users/me/tokens", status_code=201)(create_token)
-    router.delete("/api/users/me/tokens/{tokenId}", status_code=204)(revoke_token)
+    router.get("/api/users/me", **by(Guard.ACCOUNT))(read_me)
+    router.get("/api/users/me/tokens", **by(Guard.ACCOUNT))(list_tokens)
+    router.post("/api/users/me/tokens", status_code=201, **by(Guard.ACCOUNT))(create_token)
+    router.delete("/api/users/me/tokens/{tokenId}", status_code=204, **by(Guard.ACCOUNT))(revoke_token)
     return router
 
 

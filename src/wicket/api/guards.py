@@ -1,0 +1,59 @@
+"""Who may ask: every route states one word of a closed vocabulary, and what may go wrong beyond what follows from it.
+
+A route without a word cannot be added. The first three are checked before an endpoint runs, by the class of its
+route; the others by `store.rights`, inside the transaction that does what is asked.
+"""
+
+from collections.abc import Collection, Mapping
+from enum import StrEnum
+from typing import Any, Final, TypedDict
+
+GUARD: Final = "x-wicket-guard"
+"""Where an operation of the description says who may ask."""
+CODES: Final = "x-wicket-codes"
+
+
+class Guard(StrEnum):
+    """Who may ask. A token needs scope `read` to read and `write` for everything else, whatever the word."""
+
+    PUBLIC = "public"
+    """Anybody."""
+    COLLECTOR = "collector"
+    """Who shows the instance's metrics token; anybody where none is set."""
+    SESSION = "session"
+    """Who signed in, with a dashboard session; no token opens it."""
+    ACCOUNT = "account"
+    """Any account, by session or token; it sees and changes what is its own."""
+    MEMBER = "member"
+    """An account with a membership of the agent, also one that waits for approval."""
+    APPROVED = "approved"
+    """An account with an approved membership of the agent."""
+    SELF = "self"
+    """The account whose own membership the path names."""
+    SELF_OR_OWNER = "self_or_owner"
+    """The account whose own membership the path names, and the agent's owner."""
+    POLICY_READER = "policy_reader"
+    """The agent's owner; on an untrusted agent a member too, for own policies."""
+    OWNER = "owner"
+    """The agent's owner."""
+
+
+OPEN: Final = frozenset({Guard.PUBLIC, Guard.COLLECTOR})
+"""What is served without knowing who asks."""
+
+
+class Stated(TypedDict):
+    openapi_extra: dict[str, Any]
+
+
+def by(guard: Guard, *codes: str) -> Stated:
+    """What a route is added with: who may ask, and codes of problems that only its endpoint knows."""
+    return {"openapi_extra": {GUARD: guard.value, CODES: list(codes)}}
+
+
+def check_guard(path: str, extra: Mapping[str, Any] | None, among: Collection[Guard]) -> None:
+    """Refuse a route that does not say who may ask, or says what its class does not check."""
+    said = (extra or {}).get(GUARD)
+    if said not in set(among):
+        expected = ", ".join(sorted(among))
+        raise ValueError(f"`{path}` has guard `{said}`: add it with `**by(...)` and one of {expected}")
