@@ -42,6 +42,7 @@ from wicket.gateway.rounds import Rounds
 from wicket.gateway.second_looks import SecondLooks
 from wicket.runtime.chance import Chance
 from wicket.runtime.credentials import Credentials
+from wicket.runtime.key_uses import KeyUses
 from wicket.runtime.limiter import open_limiter
 from wicket.runtime.logs import configure_logs
 from wicket.runtime.recorder import Limits, Recorder
@@ -225,6 +226,9 @@ async def _gateway(
     rounds = Rounds(keys.round_keys, random=os.urandom, now=utc_now)
     mcp_sessions = McpSessions(keys.session_key, random=os.urandom)
     legacy = LegacySessions(is_alone=settings.workers == 1)
+    key_uses = KeyUses(database)
+    await key_uses.start()
+    stack.push_async_callback(key_uses.stop)
     return Gateway(
         keys=keys,
         snapshot=snapshot,
@@ -257,6 +261,7 @@ async def _gateway(
         legacy=legacy,
         flights=await _flights(stack, database, snapshot),
         mcp_sessions=mcp_sessions,
+        key_uses=key_uses,
         bucket=Bucket(settings.rate_burst, settings.rate_per_second),
         monotonic_ns=time.monotonic_ns,
     )

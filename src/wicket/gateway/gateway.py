@@ -50,6 +50,7 @@ from wicket.gateway.listing import Listing
 from wicket.gateway.others import Others
 from wicket.gateway.rounds import Rounds
 from wicket.gateway.targets import SUBSCRIBE, CallTarget, check_headers, is_decided, parse_target
+from wicket.runtime.key_uses import KeyUses
 from wicket.runtime.limiter import Limiter
 from wicket.runtime.recorder import Recorded, Recorder
 from wicket.runtime.snapshot import Snapshot
@@ -101,6 +102,7 @@ class Gateway:
         legacy: LegacySessions,
         flights: Flights,
         mcp_sessions: McpSessions,
+        key_uses: KeyUses,
         bucket: Bucket,
         monotonic_ns: Callable[[], int],
     ) -> None:
@@ -117,6 +119,7 @@ class Gateway:
         self._legacy = legacy
         self._flights = flights
         self._mcp_sessions = mcp_sessions
+        self._key_uses = key_uses
         self._bucket = bucket
         self._monotonic_ns = monotonic_ns
 
@@ -321,6 +324,7 @@ class Gateway:
     ) -> Caller:
         world, digest = found
         key = world.keys[digest]
+        self._key_uses.note(world.agent_id, key)
         session_id = inbound.header(MCP_SESSION_HEADER)
         is_ours = session_id is None or self._mcp_sessions.is_open(session_id, key.id)
         meta = {} if isinstance(message, PostedResponse) else message.meta

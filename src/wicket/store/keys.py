@@ -4,6 +4,7 @@ Making a key re-seals the member's connections under it in the same transaction.
 seals can be re-sealed only if that key is presented; who has lost it clears those connections instead.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -33,6 +34,15 @@ class KeyRecord:
     created_at: datetime
     revoked_at: datetime | None
     last_used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUse:
+    """That a key was used, and when."""
+
+    agent_id: str
+    key_id: str
+    at_us: int
 
 
 def put_key(
@@ -116,6 +126,24 @@ def reset_lost(
         now=now,
         only=lambda connection: not _opens_for_server(connection, server),
     )
+
+
+def note_uses(tx: sa.Connection, *, uses: Sequence[KeyUse]) -> None:
+    """Store when keys were last used; a key that is being changed right now is passed over.
+
+    No rule: it moves no revision and takes no agent's lock, so it must not wait for whoever has one.
+    """
+    wanted = sa.and_(
+        _keys.agent_id.in_({use.agent_id for use in uses}), _keys.id.in_([use.key_id for use in uses])
+    )
+    free = set(tx.execute(sa.select(_keys.id).where(wanted).with_for_update(skip_locked=True)).scalars())
+    rows = [
+        {"of_agent": use.agent_id, "of_key": use.key_id, "at": use.at_us}
+        for use in uses
+        if use.key_id in free
+    ]
+    if rows:
+        tx.execute(_NOTE_USE, rows)
 
 
 def find_live_key(tx: sa.Connection, *, agent_id: str, member_id: str) -> KeyRecord | None:
@@ -209,6 +237,15 @@ def _end_live_key(tx: sa.Connection, *, agent_id: str, member_id: str, now: date
 
 _keys = tables.member_keys.c
 _LIVE = sa.select(tables.member_keys).where(_keys.revoked_at.is_(None))
+_NOTE_USE = (
+    sa.update(tables.member_keys)
+    .where(
+        _keys.agent_id == sa.bindparam("of_agent"),
+        _keys.id == sa.bindparam("of_key"),
+        sa.or_(_keys.last_used_at.is_(None), _keys.last_used_at < sa.bindparam("at")),
+    )
+    .values(last_used_at=sa.bindparam("at"))
+)
 
 
 def _record_of(row: sa.Row[Any]) -> KeyRecord:
