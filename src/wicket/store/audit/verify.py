@@ -1,42 +1,37 @@
-"""Checks every chain of the log, offline: whatever was changed, deleted, inserted or moved shows.
+"""Checks the whole log, offline: whatever was changed, deleted, inserted or moved shows.
 
-A chain that was cut off at its end shows when a later start of a writer named its head, or, for the chain of
-changes, when its head is kept. What nobody has named yet, only a checkpoint outside can tell. Rows are read a
-page at a time, so memory stays flat however long the log is.
+First the signed statements about it (attested.py), then every chain: that it is unbroken (links.py, core/chain.py),
+that it holds what the statements and the starts of later writers name of it, and that what it cites is kept
+(citations.py). Rows are read a stretch at a time, so memory stays flat however long the log is.
+
+A chain that was cut off at its end shows when a checkpoint or a later start names its head. Who can write the
+database can cut off both; that, only a checkpoint outside can tell.
 """
 
 import heapq
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import sqlalchemy as sa
 
-from wicket.core.chain import ChainCheck, Field, Flaw
-from wicket.core.errors import Invalid
-from wicket.core.policy.document import digest_of, parse_policy
+from wicket.core.chain import GENESIS, ChainCheck, Flaw, link
 from wicket.store import tables
+from wicket.store.audit.attested import Attested, Trust, check_statements, heads_said
+from wicket.store.audit.citations import Citations
 from wicket.store.audit.entry import CHANGES_WRITER, EventKind, Table
+from wicket.store.audit.flaws import LOG, STATEMENTS, Bad, Flawed
+from wicket.store.audit.links import LOG_TABLES, Link, Links
 
-PAGE_ROWS: Final = 1_000
-CITED_MAX: Final = 10_000
-"""Policy versions whose digest has been checked, kept to check each but once."""
-LOG: Final = "log"
-"""Where a row is missing that could have been in any of the three tables."""
+NOBODY: Final = Trust()
+BEGINNING: Final = -(2**63)
+BEYOND: Final = 2**63
 
 Heads: TypeAlias = Mapping[int, Mapping[int, str]]
 """writer -> seq -> hash (hex), as later rows name them."""
 
-
-@dataclass(frozen=True, slots=True)
-class Bad:
-    """The first bad row."""
-
-    writer: int
-    seq: int
-    table: str
-    what: str
+__all__ = ["Bad", "Trust", "VerifyReport", "verify"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,67 +44,63 @@ class VerifyReport:
     """Chains that were looked at, that of the changes included."""
     heads: Mapping[int, tuple[int, str]] = field(default_factory=dict, compare=False)
     """writer -> (seq, hash) of the last good row of each chain: kept elsewhere, they show what is cut off later."""
+    attested: Attested = field(default_factory=Attested, compare=False)
+    """What the checkpoints say."""
+
+    @property
+    def newer_rows(self) -> int:
+        """Rows that no checkpoint covers yet."""
+        begun = (
+            (
+                seq,
+                max(
+                    self.attested.heads.get(writer, (0, ""))[0], self.attested.bounds.get(writer, (0, ""))[0]
+                ),
+            )
+            for writer, (seq, _) in self.heads.items()
+        )
+        return sum(max(seq - covered, 0) for seq, covered in begun)
 
 
-class Flawed(Exception):
-    """A bad row was found."""
-
-    def __init__(self, writer: int, seq: int, table: str, what: str) -> None:
-        super().__init__(what)
-        self.bad = Bad(writer, seq, table, what)
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """A row as it is stored, ready to be checked."""
-
-    seq: int
-    table: Table
-    fields: Sequence[Field]
-    hash: bytes
-    row: sa.Row[Any]
-
-
-def verify(tx: sa.Connection) -> VerifyReport:
+def verify(tx: sa.Connection, trust: Trust = NOBODY) -> VerifyReport:
     """Check the whole log as one snapshot shows it."""
     check = _Verification(tx)
+    bad = None
     try:
-        check.run()
+        check.run(trust)
     except Flawed as flawed:
-        return VerifyReport(
-            ok=False, first_bad=flawed.bad, rows=check.rows, writers=check.writers, heads=check.heads
-        )
-    return VerifyReport(ok=True, first_bad=None, rows=check.rows, writers=check.writers, heads=check.heads)
+        bad = flawed.bad
+    return VerifyReport(bad is None, bad, check.rows, check.writers, check.heads, check.attested)
 
 
 class _Verification:
     def __init__(self, tx: sa.Connection) -> None:
         self._tx = tx
-        self._cited: set[tuple[str, str, int, str]] = set()
-        self._citations = 0
+        self._links = Links(tx)
+        self._citations = Citations(tx)
+        self.attested = Attested()
         self.rows = 0
         self.writers = 0
         self.heads: dict[int, tuple[int, str]] = {}
 
-    def run(self) -> None:
+    def run(self, trust: Trust) -> None:
+        self.attested = check_statements(self._tx, trust)
         registered = set(self._tx.execute(sa.select(tables.writers.c.id)).scalars())
         chains = {CHANGES_WRITER} | registered | self._writers_found()
         named = self._named_heads(chains)
-        for writer in sorted(chains | set(named)):
+        for writer in sorted(
+            chains | named.keys() | self.attested.heads.keys() | self.attested.bounds.keys()
+        ):
             if writer != CHANGES_WRITER and writer not in registered:
                 raise Flawed(writer, 1, "writers", "missing: rows name a writer that is not registered")
             self._check_chain(writer, named.get(writer, {}))
             self.writers += 1
-        cited = self._tx.execute(sa.select(sa.func.count()).select_from(tables.audit_policies)).scalar_one()
-        if cited != self._citations:
-            raise Flawed(
-                0, 0, "audit_policies", "inserted: entries are said to cite policies that they do not cite"
-            )
+        self._citations.check_all_are_cited()
 
     def _writers_found(self) -> set[int]:
         """Writers of rows, found by leaps through the index."""
         found: set[int] = set()
-        for table in (tables.audit, tables.outcomes, tables.events):
+        for table in LOG_TABLES.values():
             last = -1
             while (after := self._least_writer_after(table, last)) is not None:
                 found.add(after)
@@ -124,7 +115,7 @@ class _Verification:
     def _named_heads(self, writers: set[int]) -> Heads:
         """What the first row of each chain says about the others."""
         named: dict[int, dict[int, str]] = {}
-        for writer in sorted(writers - {CHANGES_WRITER}):
+        for writer in sorted(writers - {CHANGES_WRITER} - self.attested.bounds.keys()):
             first = self._tx.execute(
                 sa.select(tables.events.c.kind, tables.events.c.body).where(
                     tables.events.c.writer == writer, tables.events.c.seq == 1
@@ -138,22 +129,62 @@ class _Verification:
         return named
 
     def _check_chain(self, writer: int, named: Mapping[int, str]) -> None:
-        check = ChainCheck()
-        for link in _links(self._tx, writer):
-            if (broken := check.take(link.seq, link.table, link.fields, link.hash)) is not None:
-                raise Flawed(
-                    writer, broken.seq, LOG if broken.flaw is Flaw.MISSING else link.table, broken.flaw
-                )
-            if named.get(link.seq, link.hash.hex()) != link.hash.hex():
-                raise Flawed(writer, link.seq, link.table, "changed: a later start names another hash")
-            if link.table is Table.AUDIT:
-                self._check_citations(writer, link)
-            self.rows += 1
+        base, digest = self.attested.bounds.get(writer, (0, GENESIS.hex()))
+        self._check_before(writer, base, digest)
+        check = ChainCheck(seq=base, previous=bytes.fromhex(digest))
+        said = _Said(heads_said(self._tx, self.attested, writer), named)
+        if (flaw := said.find_flaw(writer, base, digest, STATEMENTS)) is not None:
+            raise flaw
+        for links in self._links.stretches(writer, after=base):
+            self._check_stretch(writer, links, check, said)
         self.heads[writer] = (check.seq, check.hash.hex())
         if check.seq < max(named, default=0):
             raise Flawed(writer, check.seq + 1, LOG, "missing: a later start names rows that are gone")
+        if check.seq < self.attested.heads.get(writer, (0, ""))[0]:
+            raise Flawed(writer, check.seq + 1, LOG, "missing: a checkpoint names rows that are gone")
         if writer == CHANGES_WRITER:
             self._check_changes_head(check)
+
+    def _check_stretch(self, writer: int, links: Sequence[Link], check: ChainCheck, said: "_Said") -> None:
+        """Check these rows; what the good ones before a flaw cite comes before the flaw."""
+        flaw: Flawed | None = None
+        good = 0
+        for row in links:
+            if (broken := check.take(row.seq, row.table, row.fields, row.hash)) is not None:
+                table = LOG if broken.flaw is Flaw.MISSING else row.table
+                flaw = Flawed(writer, broken.seq, table, broken.flaw)
+            elif row.seq >= said.next_seq:
+                flaw = said.find_flaw(writer, row.seq, row.hash.hex(), row.table)
+            if flaw is not None:
+                break
+            good += 1
+        self._citations.take(writer, links[:good])
+        self.rows += good
+        if flaw is not None:
+            raise flaw
+
+    def _check_before(self, writer: int, base: int, digest: str) -> None:
+        """Before the first row that is to be there is none; but while they are pruned, some as they were."""
+        if (least := self._links.least_after(writer, BEGINNING)) is None or least > base:
+            return
+        if not (self.attested.is_pruning and least > 0):
+            found = self._links.read(writer, least - 1, least)
+            raise Flawed(writer, least, found[0].table, "inserted: the chain begins behind it")
+        self._check_leftovers(writer, base, digest)
+
+    def _check_leftovers(self, writer: int, base: int, digest: str) -> None:
+        """Each row that is still there follows the one before it, where that one is there too."""
+        before: Link | None = None
+        for row in self._links.between(writer, 0, base):
+            if before is not None and row.seq == before.seq:
+                raise Flawed(writer, row.seq, row.table, Flaw.INSERTED)
+            follows = before is not None and row.seq == before.seq + 1
+            if (follows and before is not None and link(before.hash, row.table, row.fields) != row.hash) or (
+                row.seq == base and row.hash.hex() != digest
+            ):
+                raise Flawed(writer, row.seq, row.table, Flaw.CHANGED)
+            self._citations.count_pruned(writer, row)
+            before = row
 
     def _check_changes_head(self, check: ChainCheck) -> None:
         head = self._tx.execute(
@@ -166,46 +197,27 @@ class _Verification:
                 CHANGES_WRITER, check.seq, Table.EVENTS, "inserted: the head of the changes is another"
             )
 
-    def _check_citations(self, writer: int, link: Link) -> None:
-        """The policies that an entry cites are those it is found by, in the versions that are kept."""
-        cited = {policy["id"]: policy for policy in json.loads(link.row.body).get("matchedPolicies", ())}
-        for policy_id, policy in cited.items():
-            version = (link.row.agent_id, policy_id, policy["version"], policy["digest"])
-            if version not in self._cited:
-                self._check_version(writer, link.seq, *version)
-                if len(self._cited) >= CITED_MAX:
-                    self._cited.clear()
-                self._cited.add(version)
-        if cited:
-            indexed = tables.audit_policies.c
-            found = self._tx.execute(
-                sa.select(sa.func.count()).where(
-                    indexed.policy_id.in_(cited), indexed.entry_id == link.row.id
-                )
-            ).scalar_one()
-            if found != len(cited):
-                raise Flawed(
-                    writer, link.seq, "audit_policies", "missing: an entry is not found by a policy it cites"
-                )
-        self._citations += len(cited)
 
-    def _check_version(
-        self, writer: int, seq: int, agent_id: str, policy_id: str, version: int, digest: str
-    ) -> None:
-        versions = tables.policy_versions.c
-        kept = self._tx.execute(
-            sa.select(versions.document).where(
-                versions.agent_id == agent_id, versions.policy_id == policy_id, versions.version == version
-            )
-        ).scalar_one_or_none()
-        if kept is None:
-            raise Flawed(writer, seq, "policy_versions", f"missing: version {version} of policy {policy_id}")
-        try:
-            is_same = digest_of(parse_policy(json.loads(kept)), version) == digest
-        except (Invalid, ValueError, TypeError):
-            is_same = False
-        if not is_same:
-            raise Flawed(writer, seq, "policy_versions", f"changed: version {version} of policy {policy_id}")
+class _Said:
+    """What is said elsewhere of the rows of a chain, in the order of their numbers."""
+
+    def __init__(self, heads: Iterator[tuple[int, str]], named: Mapping[int, str]) -> None:
+        self._rest = heapq.merge(
+            ((seq, digest, "a checkpoint") for seq, digest in heads),
+            ((seq, digest, "a later start") for seq, digest in sorted(named.items())),
+        )
+        self._go_on()
+
+    def _go_on(self) -> None:
+        self.next_seq, self._digest, self._who = next(self._rest, (BEYOND, "", ""))
+
+    def find_flaw(self, writer: int, seq: int, digest: str, table: str) -> Flawed | None:
+        """Compare a row with whatever is said of it; rows come in the order of their numbers."""
+        while self.next_seq <= seq:
+            if self.next_seq == seq and self._digest != digest:
+                return Flawed(writer, seq, table, f"changed: {self._who} names another hash")
+            self._go_on()
+        return None
 
 
 def _heads(writer: int, body: str) -> Iterator[tuple[int, int, str]]:
@@ -217,71 +229,3 @@ def _heads(writer: int, body: str) -> Iterator[tuple[int, int, str]]:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise Flawed(writer, 1, Table.EVENTS, "changed: the heads that it names cannot be read") from error
     yield from (head for head in heads if head[1] > 0)
-
-
-def _links(tx: sa.Connection, writer: int) -> Iterator[Link]:
-    """The rows of a chain in the order of their numbers, out of its three tables."""
-    streams = (_entries(tx, writer), _outcomes(tx, writer), _events(tx, writer))
-    return heapq.merge(*streams, key=lambda link: link.seq)
-
-
-def _pages(
-    tx: sa.Connection, statement: sa.Select[Any], table: sa.Table, writer: int
-) -> Iterator[sa.Row[Any]]:
-    page = statement.where(table.c.writer == writer, table.c.seq > sa.bindparam("last")).order_by(table.c.seq)
-    last = -(2**63)
-    while rows := tx.execute(page.limit(PAGE_ROWS), {"last": last}).all():
-        yield from rows
-        last = rows[-1].seq
-
-
-def _entries(tx: sa.Connection, writer: int) -> Iterator[Link]:
-    agent, service, tool = (
-        tables.names.alias(name) for name in ("agent_names", "service_names", "tool_names")
-    )
-    audit = tables.audit.c
-    statement = (
-        sa.select(
-            tables.audit, agent.c.name.label("agent"), service.c.name.label("svc"), tool.c.name.label("tl")
-        )
-        .outerjoin(agent, agent.c.id == audit.agent_name)
-        .outerjoin(service, service.c.id == audit.service)
-        .outerjoin(tool, tool.c.id == audit.tool)
-    )
-    for row in _pages(tx, statement, tables.audit, writer):
-        fields = (
-            *(
-                writer,
-                row.seq,
-                row.id,
-                row.decided_at,
-                row.agent_id,
-                row.agent,
-                row.svc,
-                row.tl,
-                row.member_id,
-            ),
-            *(
-                row.key_id,
-                row.session_id,
-                int(row.denied),
-                row.reason_code,
-                row.caller_ip,
-                row.resource,
-                row.reason,
-            ),
-            *(row.deny_message, row.body),
-        )
-        yield Link(row.seq, Table.AUDIT, fields, bytes(row.hash), row)
-
-
-def _outcomes(tx: sa.Connection, writer: int) -> Iterator[Link]:
-    for row in _pages(tx, sa.select(tables.outcomes), tables.outcomes, writer):
-        fields = (writer, row.seq, row.entry_id, row.outcome, row.ended_at, row.body)
-        yield Link(row.seq, Table.OUTCOMES, fields, bytes(row.hash), row)
-
-
-def _events(tx: sa.Connection, writer: int) -> Iterator[Link]:
-    for row in _pages(tx, sa.select(tables.events), tables.events, writer):
-        fields = (writer, row.seq, row.at, row.kind, row.agent_id, row.actor_id, row.body)
-        yield Link(row.seq, Table.EVENTS, fields, bytes(row.hash), row)
