@@ -109,7 +109,7 @@ async def test_a_pending_member_makes_no_key_but_may_connect(wicket: Instance) -
     ada, bob = await wicket.person("ada"), await wicket.person("bob")
     agent_id = await enabled_agent(ada)
     path = f"/api/agents/{agent_id}/members/{await wicket.join(bob, agent_id)}"
-    assert (await bob.put(f"{path}/key", expect=409))["code"] == "member_not_approved"
+    assert (await bob.put(f"{path}/key", expect=403))["code"] == "member_not_approved"
     await bob.put(f"{path}/connections/github", {"token": TOKEN})
 
 

@@ -31,7 +31,7 @@ MATRIX = [
     ("PUT", "/members/{own}/connections/github", {"token": "t"}, (200, 200, 200, 404)),
     ("PUT", "/members/{other}/connections/github", {"token": "t"}, (403, 404, 404, 404)),
     ("DELETE", "/members/{other}/connections/github", None, (403, 404, 404, 404)),
-    ("PUT", "/members/{own}/key", None, (200, 200, 409, 404)),
+    ("PUT", "/members/{own}/key", None, (200, 200, 403, 404)),
     ("PUT", "/members/{other}/key", None, (403, 404, 404, 404)),
     ("POST", "/members/{other}/key/reset-lost", None, (403, 404, 404, 404)),
     ("DELETE", "/members/{own}/key", None, (204, 204, 204, 404)),

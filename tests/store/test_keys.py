@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.store.scene import KEY, LATER, NOW, OTHER_KEY, SERVER, Scene, add_member, set_scene
-from wicket.core.errors import Conflict, Invalid, NotFound
+from wicket.core.errors import Conflict, Forbidden, Invalid, NotFound
 from wicket.core.keys import SealBroken, ServerKeys, make_key, open_sealed, private_key
 from wicket.core.world import MemberKey
 from wicket.store import connections, keys, members, tables, worlds
@@ -198,7 +198,7 @@ async def test_only_an_approved_member_makes_a_key(database: Database) -> None:
     pending = await database.change(
         add_member, agent_id=scene.agent_id, email="new@example.com", approved=False, agents=[scene.agent_id]
     )
-    with pytest.raises(Conflict) as refused:
+    with pytest.raises(Forbidden) as refused:
         await put_key(scene, member_id=pending.id)
     assert refused.value.code == "member_not_approved"
     with pytest.raises(NotFound):

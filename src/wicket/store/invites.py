@@ -152,7 +152,9 @@ def revoke_invite(
     if invite.status(now) in (InviteStatus.REVOKED, InviteStatus.EXPIRED):
         return
     if not _end(tx, invite, revoked_at=to_us(now)):
-        raise Conflict("the invitation was used: reject or remove the member instead", code="invite_used")
+        raise Conflict(
+            "the invitation was used: reject or remove the member instead", code="invite_used", status=410
+        )
     body: JsonObject = {"inviteId": invite_id, "email": invite.email}
     record_change(tx, kind="invite_revoked", agent_id=agent_id, actor_id=actor_id, body=body, now=now)
 

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from wicket.core.errors import Conflict, Invalid, NotFound
+from wicket.core.errors import Conflict, Forbidden, Invalid, NotFound
 from wicket.core.keys import SealBroken, ServerKeys, is_key, key_pair, open_sealed, private_key, seal
 from wicket.core.model import JsonObject, MemberStatus
 from wicket.store import tables
@@ -57,14 +57,14 @@ def put_key(
 ) -> KeyRecord:
     """Make `key` the member's one live key, in place of any other, and re-seal the member's connections.
 
-    Raises NotFound, Conflict `member_not_approved`, or Conflict `current_key_required` while connections are
+    Raises NotFound, Forbidden `member_not_approved`, or Conflict `current_key_required` while connections are
     sealed under another member key than `current_key`.
     """
     if not is_key(key):
         raise Invalid("a member key is 32 characters of base64; let it be made", field="key")
     account_id, status = _member(tx, agent_id=agent_id, member_id=member_id)
     if status is not MemberStatus.APPROVED:
-        raise Conflict(
+        raise Forbidden(
             f"the membership is {status}; a key can be made once the owner has approved it",
             code="member_not_approved",
         )
