@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final
 from zoneinfo import available_timezones
@@ -12,17 +12,24 @@ import httpx2
 from fastapi import FastAPI
 
 from wicket.api import ApiParts, build_api
-from wicket.core.errors import Invalid, UpstreamFailed
+from wicket.core.errors import Invalid, Unavailable, UpstreamFailed
 from wicket.core.keys import ServerKeys
 from wicket.core.model import Connector, ConnectorKind, JsonObject
+from wicket.runtime.mail import ConsoleMailer
+from wicket.runtime.sign_in import SignIn, SignInRules
 from wicket.runtime.upstream import Credential
 from wicket.store import accounts, members
 from wicket.store.accounts import Scope
+from wicket.store.dashboard_sessions import Terms
 from wicket.store.db import Database
+from wicket.store.sign_in import Signup
 
 NOW: Final = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 SERVER: Final = ServerKeys([b"a server secret of thirty-two bytes or more"])
 BOTH: Final = frozenset(Scope)
+RULES: Final = SignInRules(
+    Signup(), Terms(idle=timedelta(hours=12), requires_mfa=False), base_url="https://wicket.test"
+)
 STDIO: Final = MappingProxyType(
     {
         key: Connector(
@@ -124,6 +131,8 @@ class Instance:
     servers: Servers
     api: FastAPI
     stack: AsyncExitStack
+    mails: list[str]
+    """What would have been sent, oldest first."""
 
     def client(self, token: str | None = None) -> httpx2.AsyncClient:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
@@ -184,27 +193,34 @@ async def open_instance(
     *,
     metrics_token: str | None = None,
     status: Callable[[], Awaitable[JsonObject]] = status,
+    now: Callable[[], datetime] = lambda: NOW,
+    rules: SignInRules = RULES,
+    public_url: str = RULES.base_url,
 ) -> AsyncIterator[Instance]:
     """An instance over a database; its people's clients close with it."""
+    mails: list[str] = []
     api = build_api(
         ApiParts(
             db=database,
             keys=SERVER,
+            sign_in=SignIn(
+                db=database, keys=SERVER, mailer=ConsoleMailer(mails.append), rules=rules, now=now
+            ),
             fetch_tools=servers.fetch,
             stdio=STDIO,
             version="1.2.3",
-            public_url="http://wicket.test",
+            public_url=public_url,
             metrics_token=metrics_token,
             status=status,
             forget_tools=servers.forget,
             known_zones=frozenset(available_timezones()),
-            now=lambda: NOW,
+            now=now,
             vet_url=vet_url,
             tiers_from_annotations=frozenset({"notes"}),
         )
     )
     async with AsyncExitStack() as stack:
-        yield Instance(database, servers, api, stack)
+        yield Instance(database, servers, api, stack, mails)
 
 
 def names_of(page: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:

@@ -6,12 +6,41 @@ from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from wicket.api import agents, audit, connectors, health, invites, members, policies, problems, tokens, tools
+from wicket.api import (
+    agents,
+    audit,
+    connectors,
+    health,
+    invites,
+    members,
+    policies,
+    problems,
+    tokens,
+    tools,
+)
 from wicket.api.http import BODY_BYTES_MAX, ApiParts
 from wicket.api.models import Problem
 from wicket.core.errors import WicketError
 
-GROUPS: Final = (health, tokens, agents, members, invites, connectors, tools, policies, audit)
+GROUPS: Final = (
+    health,
+    tokens,
+    agents,
+    members,
+    invites,
+    connectors,
+    tools,
+    policies,
+    audit,
+)
+HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+"""No cache keeps it, no browser guesses or shows it as a page, no other site holds it. An endpoint may say otherwise."""
 PROBLEM: Final[dict[int | str, dict[str, Any]]] = {
     "default": {
         "description": "A problem: see `code`",
@@ -39,7 +68,7 @@ class Api(FastAPI):
 
 
 class Envelope:
-    """Around every request: a bound on its body. Around every answer: no cache keeps it, no browser guesses."""
+    """Around every request: a bound on its body. Around every answer: what browsers are told, see `HEADERS`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -62,8 +91,8 @@ class Envelope:
         async def private(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers["Cache-Control"] = "no-store"
-                headers["X-Content-Type-Options"] = "nosniff"
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
             await send(message)
 
         await self._app(scope, bounded, private)

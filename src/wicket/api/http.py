@@ -1,7 +1,8 @@
 """What every group of endpoints stands on: the parts, who asks, ids in paths, pages.
 
 Each request is authenticated before anything else about it is looked at, by the class of its route: an endpoint on
-a router of `guarded_router` cannot be reached without a token, whatever its signature says.
+a router of `guarded_router` cannot be reached without a token or a session, whatever its signature says. A request
+with an `Authorization` header is decided by that header alone, whatever cookies come with it.
 """
 
 import binascii
@@ -10,21 +11,24 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final, assert_never
 
 from fastapi import APIRouter, Depends, Path, Request, Response, Security
 from fastapi.routing import APIRoute
-from fastapi.security import HTTPBearer
+from fastapi.security import APIKeyCookie, HTTPBearer
 from pydantic import Field
 
+from wicket.api.cookies import Jar
 from wicket.api.guards import OPEN, Guard, check_guard
 from wicket.api.models import In
 from wicket.core.errors import Forbidden, Invalid, Refused, Unauthenticated, Unavailable, WicketError
 from wicket.core.jsonrpc import parse_json
 from wicket.core.keys import ServerKeys
 from wicket.core.model import Connector, JsonObject
+from wicket.runtime.sign_in import SignIn
 from wicket.runtime.upstream import Credential
-from wicket.store.accounts import Scope, find_live_token, touch_token
+from wicket.store.accounts import Account, ApiToken, Scope, find_live_token, touch_token
+from wicket.store.dashboard_sessions import Debt, Session, Visit
 from wicket.store.db import Database
 from wicket.store.page import OFFSET_MAX, PAGE_DEFAULT, PAGE_MAX
 
@@ -41,6 +45,7 @@ AgentId = Annotated[str, Path(alias="agentId", pattern=_UUID)]
 MemberId = Annotated[str, Path(alias="memberId", pattern=_UUID)]
 PolicyId = Annotated[str, Path(alias="policyId", pattern=_UUID)]
 InviteId = Annotated[str, Path(alias="inviteId", pattern=_UUID)]
+SessionId = Annotated[str, Path(alias="sessionId", pattern=_UUID)]
 TokenId = Annotated[str, Path(alias="tokenId", pattern=_UUID)]
 EntryId = Annotated[str, Path(alias="entryId", pattern=_UUID)]
 Service = Annotated[str, Path(alias="service", pattern=_SERVICE)]
@@ -56,6 +61,7 @@ class ApiParts:
 
     db: Database
     keys: ServerKeys
+    sign_in: SignIn
     fetch_tools: Callable[[Connector, Credential | None], Awaitable[list[JsonObject]]]
     """The tools that a server lists now, from the server itself; raises UpstreamFailed."""
     stdio: Mapping[str, Connector]
@@ -77,6 +83,11 @@ class ApiParts:
     tiers_from_annotations: frozenset[str] = frozenset()
     """Keys of the local servers whose annotations are accepted as tiers when an agent first enables them."""
 
+    @property
+    def jar(self) -> Jar:
+        """Where dashboard sessions keep their cookie."""
+        return Jar.of(self.public_url)
+
 
 @dataclass(frozen=True, slots=True)
 class Asker:
@@ -85,6 +96,8 @@ class Asker:
     account_id: str
     email: str
     scopes: frozenset[Scope]
+    session_id: str | None = None
+    """Of the dashboard session that asks; None for a token."""
 
 
 def parts_of(request: Request) -> ApiParts:
@@ -98,8 +111,22 @@ def _asker_of(request: Request) -> Asker:
     return asker
 
 
+def _session_of(request: Request) -> Session:
+    session: Session = request.state.session
+    return session
+
+
+def visit_of(request: Request) -> Visit:
+    """Where a request comes from."""
+    host = request.client.host if request.client is not None else "unknown"
+    return Visit(host, request.headers.get("user-agent", ""))
+
+
 Parts = Annotated[ApiParts, Depends(parts_of)]
 Caller = Annotated[Asker, Depends(_asker_of)]
+Signed = Annotated[Session, Depends(_session_of)]
+"""The session of an endpoint on a `session_router`; what it owes may be unpaid."""
+Visiting = Annotated[Visit, Depends(visit_of)]
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -126,9 +153,9 @@ class StrictRoute(APIRoute):
 
 
 class GuardedRoute(StrictRoute):
-    """Serves only who has shown a live token, whose scope covers the method."""
+    """Serves only who has shown a live token whose scope covers the method, or a session that owes nothing."""
 
-    guards = frozenset(Guard) - OPEN
+    guards = frozenset(Guard) - OPEN - {Guard.SESSION}
 
     def get_route_handler(self) -> Handler:
         """Authenticate, then serve."""
@@ -141,12 +168,51 @@ class GuardedRoute(StrictRoute):
         return guarded
 
 
+class SessionRoute(StrictRoute):
+    """Serves only who has signed in, also when a second factor is still owed. No token opens it."""
+
+    guards = frozenset({Guard.SESSION})
+
+    def get_route_handler(self) -> Handler:
+        """Find the session, then serve."""
+        handle = super().get_route_handler()
+
+        async def signed(request: Request) -> Response:
+            if has_authorization(request):
+                raise Forbidden(
+                    "this is done in the dashboard, by who has signed in: send no token",
+                    code="session_required",
+                )
+            request.state.session = await _require_session(request)
+            return await handle(request)
+
+        return signed
+
+
 def guarded_router(tag: str) -> APIRouter:
-    """A router for endpoints that need a token."""
-    documented = Security(
-        HTTPBearer(auto_error=False, description="A personal API token, `wkt_...`; scope `write` for changes")
+    """A router for endpoints that need a token or a session."""
+    token = HTTPBearer(
+        auto_error=False, description="A personal API token, `wkt_...`; scope `write` for changes"
     )
-    return APIRouter(tags=[tag], route_class=GuardedRoute, dependencies=[documented], redirect_slashes=False)
+    return _router(tag, GuardedRoute, Security(token), _BY_COOKIE)
+
+
+def session_router(tag: str) -> APIRouter:
+    """A router for endpoints that need a session, and take one that owes a second factor."""
+    return _router(tag, SessionRoute, _BY_COOKIE)
+
+
+_BY_COOKIE: Final = Security(
+    APIKeyCookie(
+        name="__Host-wicket_session",
+        auto_error=False,
+        description="A dashboard session; changes need its `csrfToken` in `X-Wicket-CSRF` too",
+    )
+)
+
+
+def _router(tag: str, route_class: type[APIRoute], *documented: Any) -> APIRouter:
+    return APIRouter(tags=[tag], route_class=route_class, dependencies=documented, redirect_slashes=False)
 
 
 def open_router(tag: str) -> APIRouter:
@@ -155,11 +221,19 @@ def open_router(tag: str) -> APIRouter:
 
 
 async def _authenticate(request: Request) -> Asker:
-    """Who presents a live token; raises Unauthenticated, or Forbidden when its scope is too small."""
-    parts = parts_of(request)
-    token = bearer_of(request)
-    now = parts.now()
-    found = None if token is None else await parts.db.read(find_live_token, token=token, now=now)
+    """Who asks; raises Unauthenticated, or Forbidden: the scope is too small, or a second factor is owed."""
+    if has_authorization(request):
+        return await _by_token(request)
+    session = await _require_session(request)
+    debt = session.debt(parts_of(request).sign_in.rules.terms)
+    if debt is not None:
+        raise owes(debt)
+    return Asker(session.account.id, session.account.email, frozenset(Scope), session.id)
+
+
+async def _by_token(request: Request) -> Asker:
+    parts, now = parts_of(request), parts_of(request).now()
+    found = await find_token(request)
     if found is None:
         raise Unauthenticated("send a live personal API token: `Authorization: Bearer wkt_...`")
     account, record = found
@@ -171,6 +245,54 @@ async def _authenticate(request: Request) -> Asker:
         with suppress(Unavailable):
             await parts.db.change(touch_token, token_id=record.id, now=now, agents=())
     return Asker(account.id, account.email, record.scopes)
+
+
+async def _require_session(request: Request) -> Session:
+    """The live session of a request; raises Unauthenticated, or Forbidden for a change that lacks its token."""
+    session = await find_session(request)
+    if session is None:
+        raise Unauthenticated("sign in, or send a live personal API token: `Authorization: Bearer wkt_...`")
+    jar = parts_of(request).jar
+    cookie = jar.value_in(request)
+    if request.method not in READING_METHODS and cookie is not None:
+        jar.check_site(request)
+        jar.check_token(request, cookie)
+    return session
+
+
+def owes(debt: Debt) -> Forbidden:
+    """What is owed first."""
+    match debt:
+        case Debt.SHOW:
+            return Forbidden(
+                "show your second factor first: `POST /api/auth/mfa/verify`", code="mfa_required"
+            )
+        case Debt.SET_UP:
+            return Forbidden(
+                "this instance asks for a second factor: begin with `POST /api/auth/mfa/setup`",
+                code="mfa_setup_required",
+            )
+        case _:
+            assert_never(debt)
+
+
+async def find_session(request: Request) -> Session | None:
+    """The live session of the request's cookie."""
+    parts = parts_of(request)
+    cookie = parts.jar.value_in(request)
+    return None if cookie is None else await parts.sign_in.find(cookie)
+
+
+async def find_token(request: Request) -> tuple[Account, ApiToken] | None:
+    """The live token of a request, and whose it is."""
+    parts = parts_of(request)
+    token = bearer_of(request)
+    return None if token is None else await parts.db.read(find_live_token, token=token, now=parts.now())
+
+
+def has_authorization(request: Request) -> bool:
+    """Whether a request says by itself who asks: then its cookies say nothing."""
+    return "authorization" in request.headers
 
 
 def bearer_of(request: Request) -> str | None:

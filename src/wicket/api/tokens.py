@@ -1,4 +1,4 @@
-"""The account that asks, and its personal API tokens."""
+"""Personal API tokens."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,14 +9,8 @@ from pydantic import AwareDatetime, Field
 from wicket.api.guards import Guard, by
 from wicket.api.http import Caller, Parts, TokenId, guarded_router
 from wicket.api.models import In, ListOut, Out, whole
-from wicket.store import accounts
+from wicket.store import accounts, second_factor
 from wicket.store.accounts import ApiToken, Scope
-
-
-class AccountOut(Out):
-    id: str
-    email: str
-    created_at: datetime
 
 
 class TokenOut(Out):
@@ -51,19 +45,14 @@ class TokenIn(In):
 
 
 def routes() -> APIRouter:
-    """`/api/users/me` and its tokens."""
+    """`/api/users/me/tokens`."""
     router = guarded_router("me")
-    router.get("/api/users/me", **by(Guard.ACCOUNT))(read_me)
     router.get("/api/users/me/tokens", **by(Guard.ACCOUNT))(list_tokens)
-    router.post("/api/users/me/tokens", status_code=201, **by(Guard.ACCOUNT))(create_token)
+    router.post("/api/users/me/tokens", status_code=201, **by(Guard.ACCOUNT, "session_required"))(
+        create_token
+    )
     router.delete("/api/users/me/tokens/{tokenId}", status_code=204, **by(Guard.ACCOUNT))(revoke_token)
     return router
-
-
-async def read_me(caller: Caller, parts: Parts) -> AccountOut:
-    """The account that the token belongs to."""
-    account = await parts.db.read(accounts.get_account, account_id=caller.account_id)
-    return AccountOut(id=account.id, email=account.email, created_at=account.created_at)
 
 
 async def list_tokens(caller: Caller, parts: Parts) -> ListOut[TokenOut]:
@@ -74,6 +63,12 @@ async def list_tokens(caller: Caller, parts: Parts) -> ListOut[TokenOut]:
 
 async def create_token(body: TokenIn, caller: Caller, parts: Parts) -> NewTokenOut:
     """Make a token; the answer shows it, and nothing ever does again."""
+    await parts.db.read(
+        second_factor.check_maker_of_tokens,
+        account_id=caller.account_id,
+        is_session=caller.session_id is not None,
+        terms=parts.sign_in.rules.terms,
+    )
     made = await parts.db.change(
         accounts.create_token,
         account_id=caller.account_id,

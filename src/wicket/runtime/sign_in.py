@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Final, TypeVar
@@ -212,7 +212,8 @@ class SignIn:
         """Ask for no second factor any more; raises as `show`."""
         opened = await self.show(session, code)
         await self._db.change(second_factor.disable, session=session, now=self._now(), agents=())
-        return opened
+        account = replace(opened.session.account, is_enrolled=False)
+        return replace(opened, session=replace(opened.session, account=account))
 
     async def renew_backup_codes(
         self, session: Session, code: str

@@ -24,10 +24,11 @@ import argon2
 import pyotp
 import sqlalchemy as sa
 
-from wicket.core.errors import Conflict, Limited
+from wicket.core.errors import Conflict, Forbidden, Limited
 from wicket.core.keys import Binding, SealBroken, ServerKeys
 from wicket.core.model import JsonObject
 from wicket.store import dashboard_sessions, tables
+from wicket.store.accounts import get_account
 from wicket.store.changes import record_change
 from wicket.store.dashboard_sessions import OpenedSession, Session, Terms
 from wicket.store.instants import to_us
@@ -250,6 +251,15 @@ def disable(tx: sa.Connection, *, session: Session, now: datetime) -> None:
     )
     tx.execute(sa.delete(tables.backup_codes).where(_B.account_id == session.account.id))
     _record(tx, "mfa_disabled", session, now)
+
+
+def check_maker_of_tokens(tx: sa.Connection, *, account_id: str, is_session: bool, terms: Terms) -> None:
+    """Raise Forbidden `session_required` where a token would make tokens past the account's second factor."""
+    if not is_session and (terms.requires_mfa or get_account(tx, account_id=account_id).is_enrolled):
+        raise Forbidden(
+            "tokens of an account with a second factor are made in the dashboard: sign in there",
+            code="session_required",
+        )
 
 
 def _step_shown(

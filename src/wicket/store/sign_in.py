@@ -70,6 +70,11 @@ class Signup:
             raise Invalid("one of `invite`, `domain:example.com`, `open`", field="signup")
         return cls(SignupMode(mode))
 
+    @property
+    def text(self) -> str:
+        """The setting as it is written."""
+        return self.mode.value if self.domain is None else f"{self.mode}:{self.domain}"
+
 
 @dataclass(frozen=True, slots=True)
 class MadeCode:

@@ -1,32 +1,25 @@
-"""The only place where parts are built and joined.
+"""The parts, built, joined, started and stopped."""
 
-`running(settings)` is the whole server but its sockets; `create()` is what uvicorn runs, one in each worker process:
-it lives and dies with the lifespan, and hands the front to the connections.
-"""
-
-import gc
 import os
 import platform
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from typing import TypeAlias
 from urllib.parse import urlsplit
-from zoneinfo import available_timezones
-
-from starlette.types import Receive, Scope, Send
 
 from wicket import __version__
-from wicket.api import BODY_BYTES_MAX, ApiParts, build_api
-from wicket.connectors.services import catalog, custom_namespace
+from wicket.api import BODY_BYTES_MAX, build_api
+from wicket.app.control import api_parts
+from wicket.app.local import local_connectors, utc_now
+from wicket.connectors.services import catalog
 from wicket.core.keys import ServerKeys
-from wicket.core.model import Connector, ConnectorKind, JsonObject
+from wicket.core.model import Connector
 from wicket.core.redaction import Redactor
 from wicket.core.world import Member, World
-from wicket.front import STATE_KEY, Door, Front
+from wicket.front import Door, Front
 from wicket.front import Limits as FrontLimits
 from wicket.gateway.attempts import Attempts
 from wicket.gateway.client_sessions import McpSessions
@@ -44,14 +37,13 @@ from wicket.runtime.chance import Chance
 from wicket.runtime.credentials import Credentials
 from wicket.runtime.key_uses import KeyUses
 from wicket.runtime.limiter import open_limiter
-from wicket.runtime.logs import configure_logs
 from wicket.runtime.recorder import Limits, Recorder
 from wicket.runtime.snapshot import Snapshot
 from wicket.runtime.stdio import StdioCommand, StdioLimits, StdioPool
 from wicket.runtime.tail import Tail
-from wicket.runtime.upstream import Credential, Target, Upstream, UpstreamLimits
-from wicket.runtime.wire import AddressPolicy, HttpWire, WireLimits, check_url
-from wicket.settings import Settings, load_settings, make_data_dir, read_secrets
+from wicket.runtime.upstream import Upstream, UpstreamLimits
+from wicket.runtime.wire import AddressPolicy, HttpWire, WireLimits
+from wicket.settings import Settings, make_data_dir, read_secrets
 from wicket.store import connections, pins, worlds
 from wicket.store.audit.ledger import Ledger
 from wicket.store.audit.partitions import ensure_partitions
@@ -71,26 +63,6 @@ class Running:
     recorder: Recorder
     upstream: Upstream
     front: Front
-
-
-def utc_now() -> datetime:
-    """The instant now, aware."""
-    return datetime.now(UTC)
-
-
-def local_connectors(settings: Settings) -> dict[str, Connector]:
-    """The stdio servers that the configuration file names, as connectors."""
-    return {
-        key: Connector(
-            key=key,
-            name=server.name or key,
-            namespace=custom_namespace(key),
-            kind=ConnectorKind.STDIO,
-            url=f"stdio:{key}",
-            id=key,
-        )
-        for key, server in settings.stdio.items()
-    }
 
 
 def ledger_of(settings: Settings, local: Mapping[str, Connector]) -> Ledger:
@@ -134,7 +106,7 @@ async def running(
         upstream = await _upstream(settings, stack)
         front = Front(
             handler=await _gateway(settings, stack, keys, database, snapshot, recorder, upstream),
-            api=build_api(_api_parts(settings, keys, database, recorder, upstream, local)),
+            api=build_api(api_parts(settings, stack, keys, database, recorder, upstream, local)),
             door=_door(settings),
             limits=_front_limits(settings),
         )
@@ -303,88 +275,3 @@ async def _observe(
         agents=[world.agent_id],
     )
     return await snapshot.current(world)
-
-
-def _api_parts(
-    settings: Settings,
-    keys: ServerKeys,
-    database: Database,
-    recorder: Recorder,
-    upstream: Upstream,
-    local: dict[str, Connector],
-) -> ApiParts:
-    policy = AddressPolicy(settings.upstream_allow_private)
-
-    async def fetch_tools(connector: Connector, credential: Credential | None) -> list[JsonObject]:
-        owner = f"api:{os.urandom(8).hex()}"
-        await upstream.start(connector)
-        try:
-            return await upstream.list_tools(Target(connector, credential, owner))
-        finally:
-            upstream.forget(owner=owner)
-
-    async def status() -> JsonObject:
-        return {"database": database.kind.value, "recorder": "ok", "backlog": recorder.backlog}
-
-    return ApiParts(
-        db=database,
-        keys=keys,
-        fetch_tools=fetch_tools,
-        stdio=local,
-        tiers_from_annotations=frozenset(
-            key for key, server in settings.stdio.items() if server.tier_from_annotations
-        ),
-        version=__version__,
-        public_url=settings.base_url,
-        metrics_token=settings.metrics_token,
-        status=status,
-        known_zones=frozenset(available_timezones()),
-        now=utc_now,
-        vet_url=partial(check_url, policy=policy),
-        forget_tools=lambda _agent_id, service: upstream.forget(service=service),
-    )
-
-
-class Application:
-    """What uvicorn starts and stops. Requests do not come here: each connection takes them to the front itself."""
-
-    def __init__(
-        self, settings: Settings, *, make_ledger: MakeLedger = ledger_of, limits: Limits | None = None
-    ) -> None:
-        self._settings = settings
-        self._make_ledger = make_ledger
-        self._limits = limits
-        self._is_running = False
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "lifespan":
-            raise RuntimeError("requests are the front's: serve with `Served` as the class of connections")
-        await receive()
-        try:
-            async with running(self._settings, make_ledger=self._make_ledger, limits=self._limits) as parts:
-                scope["state"][STATE_KEY] = parts.front
-                self._is_running = True
-                settle_memory()
-                await send({"type": "lifespan.startup.complete"})
-                await receive()
-        except Exception as error:  # the top: uvicorn prints the message and ends the process
-            kind = "shutdown" if self._is_running else "startup"
-            await send({"type": f"lifespan.{kind}.failed", "message": str(error)})
-            raise
-        await send({"type": "lifespan.shutdown.complete"})
-
-
-def settle_memory() -> None:
-    """Take what is there for good out of garbage collection.
-
-    A full collection stops every thread while it walks all of it: longer than a call may wait for its record.
-    """
-    gc.collect()
-    gc.freeze()
-
-
-def create() -> Application:
-    """For uvicorn's `factory`: settings come from environment and configuration file."""
-    settings = load_settings()
-    configure_logs(settings.log_format)
-    return Application(settings)
