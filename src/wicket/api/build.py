@@ -9,21 +9,25 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from wicket.api import (
     agents,
     audit,
+    auth,
     connectors,
     health,
     invites,
+    me,
     members,
     policies,
     problems,
     tokens,
     tools,
 )
+from wicket.api.description import complete
 from wicket.api.http import BODY_BYTES_MAX, ApiParts
-from wicket.api.models import Problem
 from wicket.core.errors import WicketError
 
 GROUPS: Final = (
     health,
+    auth,
+    me,
     tokens,
     agents,
     members,
@@ -41,28 +45,15 @@ HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 """No cache keeps it, no browser guesses or shows it as a page, no other site holds it. An endpoint may say otherwise."""
-PROBLEM: Final[dict[int | str, dict[str, Any]]] = {
-    "default": {
-        "description": "A problem: see `code`",
-        "content": {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-    }
-}
 
 
 class Api(FastAPI):
-    """FastAPI, whose description says what really comes back for bad input."""
+    """FastAPI, whose description says who may ask and what really comes back."""
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI 3.1 document."""
         if self.openapi_schema is None:
-            described = super().openapi()
-            schemas = described["components"]["schemas"]
-            schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-            for name in ("HTTPValidationError", "ValidationError"):
-                schemas.pop(name, None)
-            for operations in described["paths"].values():
-                for operation in operations.values():
-                    operation["responses"].pop("422", None)
+            complete(super().openapi())
         schema: dict[str, Any] = self.openapi_schema or {}
         return schema
 
@@ -119,7 +110,6 @@ def _joined(version: str) -> Api:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        responses=PROBLEM,
         generate_unique_id_function=lambda route: route.name,
     )
     problems.install(api)
