@@ -44,7 +44,7 @@ HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-"""No cache keeps it, no browser guesses or shows it as a page, no other site holds it. An endpoint may say otherwise."""
+"""No cache keeps it, no browser guesses or shows it as a page, no other site holds it; an endpoint may say else."""
 
 
 class Api(FastAPI):
