@@ -8,9 +8,12 @@ from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import Any, Final, TypedDict
 
+from wicket.core.codes import CODES
+
 GUARD: Final = "x-wicket-guard"
 """Where an operation of the description says who may ask."""
-CODES: Final = "x-wicket-codes"
+SCOPE: Final = "x-wicket-scope"
+OWN_CODES: Final = "x-wicket-codes"
 
 
 class Guard(StrEnum):
@@ -48,7 +51,9 @@ class Stated(TypedDict):
 
 def by(guard: Guard, *codes: str) -> Stated:
     """What a route is added with: who may ask, and codes of problems that only its endpoint knows."""
-    return {"openapi_extra": {GUARD: guard.value, CODES: list(codes)}}
+    if unknown := sorted(set(codes) - CODES.keys()):
+        raise ValueError(f"not in `core/codes.py`, where each code has its status and meaning: {unknown}")
+    return {"openapi_extra": {GUARD: guard.value, OWN_CODES: list(codes)}}
 
 
 def check_guard(path: str, extra: Mapping[str, Any] | None, among: Collection[Guard]) -> None:

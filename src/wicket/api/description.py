@@ -1,0 +1,182 @@
+"""The description of the API, OpenAPI 3.1: what FastAPI reads from signatures, and what only we know.
+
+Beside shapes it says of each operation who may ask, with what, and which problems may come back, code by code.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from http import HTTPStatus
+from itertools import groupby
+from typing import Any, Final
+
+from wicket.api.cookies import CSRF_HEADER
+from wicket.api.guards import GUARD, OWN_CODES, SCOPE, Guard
+from wicket.api.models import Problem
+from wicket.api.problems import MEDIA_TYPE
+from wicket.core.codes import CODES
+
+METHODS: Final = ("get", "put", "post", "delete")
+REFERENCE: Final = "#/components/{}/{}"
+RETRYABLE: Final = frozenset({429, 503})
+
+TOKEN: Final = {"token": []}
+SESSION_READS: Final = {"session": []}
+SESSION_CHANGES: Final = {"session": [], "csrf": []}
+SCHEMES: Final[Mapping[str, Mapping[str, str]]] = {
+    "token": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A personal API token, `wkt_...`: scope `read` to read, `write` for everything else",
+    },
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "__Host-wicket_session",
+        "description": "A dashboard session. Where the instance is served by plain http on loopback, the cookie is"
+        " `wicket_session`",
+    },
+    "csrf": {
+        "type": "apiKey",
+        "in": "header",
+        "name": CSRF_HEADER,
+        "description": "With a session, every change needs the `csrfToken` of `/api/auth/status`",
+    },
+    "metrics": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "The instance's metrics token, where it has one",
+    },
+}
+ABOUT: Final = """\
+JSON in and out, camelCase; instants are ISO 8601 in UTC, ids are UUIDs. A list is `{items, nextCursor, total?}`.
+Every failure is `application/problem+json` (RFC 9457) with a stable `code`. What one may not know of is 404.
+
+Before an operation is even looked for, any request may be answered 400 `bad_request` (no HTTP as it may be sent
+here), 404 `not_found`, 405 `method_not_allowed`, 408 `request_timeout` or 413 `body_too_large`.
+"""
+
+Described = dict[str, Any]
+
+
+def complete(described: Described) -> Described:
+    """Add to FastAPI's description what it cannot know, in place."""
+    described["info"]["description"] = ABOUT
+    components = described.setdefault("components", {})
+    components["securitySchemes"] = dict(SCHEMES)
+    schemas = components.setdefault("schemas", {})
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    used: set[str] = set()
+    for _path, method, operation in operations(described):
+        guard = Guard(operation[GUARD])
+        operation[SCOPE] = scope_of(method)
+        operation["security"] = security_of(guard, method)
+        own = operation.pop(OWN_CODES, [])
+        _summarise(operation)
+        responses = operation["responses"]
+        responses.pop("422", None)
+        codes = sorted(
+            {*own, *_codes_of(guard, method, operation)}, key=lambda code: (CODES[code].status, code)
+        )
+        for status, group in groupby(codes, key=lambda code: CODES[code].status):
+            responses[str(status)] = _problems(status, list(group), used)
+    components["responses"] = {code: _problem(CODES[code].status, [code]) for code in sorted(used)}
+    return described
+
+
+def operations(described: Mapping[str, Any]) -> Iterator[tuple[str, str, Described]]:
+    """(path, method, operation) of a description, in its order."""
+    for path, item in described["paths"].items():
+        for method in METHODS:
+            if method in item:
+                yield path, method, item[method]
+
+
+def scope_of(method: str) -> str:
+    """The scope that a token needs."""
+    return "read" if method == "get" else "write"
+
+
+def security_of(guard: Guard, method: str) -> list[dict[str, list[str]]]:
+    """The alternatives that OpenAPI asks for; none is nobody's business."""
+    session = SESSION_READS if method == "get" else SESSION_CHANGES
+    match guard:
+        case Guard.PUBLIC:
+            return []
+        case Guard.COLLECTOR:
+            return [{}, {"metrics": []}]
+        case Guard.SESSION:
+            return [session]
+        case _:
+            return [TOKEN, session]
+
+
+def _codes_of(guard: Guard, method: str, operation: Mapping[str, Any]) -> Iterator[str]:
+    """What may be answered because of who asks, and of how an operation is asked."""
+    yield "unavailable"
+    parameters: Sequence[Mapping[str, Any]] = operation.get("parameters", ())
+    places = {parameter["in"] for parameter in parameters}
+    if "path" in places:
+        yield "not_found"
+    if "requestBody" in operation:
+        yield from ("invalid", "body_too_large", "unsupported_media_type")
+    elif places - {"path"}:
+        yield "invalid"
+    yield from _refusals(guard)
+    if guard not in {Guard.PUBLIC, Guard.COLLECTOR} and method != "get":
+        yield "csrf_failed"
+
+
+def _refusals(guard: Guard) -> Iterator[str]:
+    match guard:
+        case Guard.PUBLIC:
+            return
+        case Guard.COLLECTOR:
+            yield "unauthenticated"
+        case Guard.SESSION:
+            yield from ("unauthenticated", "session_required")
+        case _:
+            yield from ("unauthenticated", "insufficient_scope", "mfa_required", "mfa_setup_required")
+            yield from _OF_RIGHTS.get(guard, ())
+
+
+_OF_RIGHTS: Final[Mapping[Guard, Sequence[str]]] = {
+    Guard.APPROVED: ("member_not_approved",),
+    Guard.SELF: ("self_only",),
+    Guard.POLICY_READER: ("owner_only",),
+    Guard.OWNER: ("owner_only",),
+}
+
+
+def _summarise(operation: Described) -> None:
+    """The first sentence of the endpoint's docstring says what it does; FastAPI takes the function's name."""
+    about = " ".join(operation.get("description", "").split())
+    first, _, rest = about.partition(". ")
+    operation["summary"] = first.removesuffix(".")
+    if rest:
+        operation["description"] = about
+    else:
+        operation.pop("description", None)
+
+
+def _problems(status: int, codes: Sequence[str], used: set[str]) -> Described:
+    """A problem that many operations share is described once."""
+    if len(codes) == 1:
+        used.update(codes)
+        return {"$ref": REFERENCE.format("responses", codes[0])}
+    return _problem(status, codes)
+
+
+def _problem(status: int, codes: Sequence[str]) -> Described:
+    lines = [f"`{code}`: {CODES[code].meaning}." for code in codes]
+    narrowed = {"type": "object", "properties": {"code": {"enum": list(codes)}}}
+    described: Described = {
+        "description": f"{HTTPStatus(status).phrase}. {' '.join(lines)}",
+        "content": {
+            MEDIA_TYPE: {"schema": {"allOf": [{"$ref": REFERENCE.format("schemas", "Problem")}, narrowed]}}
+        },
+    }
+    if status in RETRYABLE:
+        seconds = {"description": "Seconds to wait", "schema": {"type": "integer", "minimum": 0}}
+        described["headers"] = {"Retry-After": seconds}
+    return described
