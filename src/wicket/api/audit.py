@@ -11,7 +11,7 @@ from wicket.api.models import In, ListOut, Out, RawObject, whole
 from wicket.store.audit import query as log
 
 
-class AuditQuery(In):
+class FilterQuery(In):
     """Every filter must hold. What each may be is the store's to judge, which names the bad one."""
 
     from_: str | None = Field(None, alias="from", description="ISO date or date-time, inclusive")
@@ -28,6 +28,9 @@ class AuditQuery(In):
     outcome: str | None = Field(None, description="how the call ended")
     ip: str | None = Field(None, description="the caller's address")
     q: str | None = Field(None, description="part of tool, resource, reason or deny message")
+
+
+class AuditQuery(FilterQuery):
     limit: int = Field(log.LIMIT_MAX, ge=1, le=log.LIMIT_MAX)
     offset: int = Field(0, ge=0, le=log.OFFSET_MAX)
     cursor: str | None = Field(None, max_length=200, description="the `nextCursor` of a page")
