@@ -45,7 +45,7 @@ class Citations:
             if link.table is not Table.AUDIT:
                 continue
             agent_id, entry_id = str(link.fields[ENTRY_AGENT]), str(link.fields[ENTRY_ID])
-            for policy in _cited(str(link.fields[ENTRY_BODY])):
+            for policy in cited_in(str(link.fields[ENTRY_BODY])):
                 version = (agent_id, policy["id"], policy["version"], policy["digest"])
                 if version not in self._checked:
                     self._check_version(writer, link.seq, *version)
@@ -60,7 +60,7 @@ class Citations:
         """Of an entry that is about to be pruned, only that it is not found by a policy which it does not cite."""
         if link.table is Table.AUDIT:
             try:
-                self.count += len({policy["id"] for policy in _cited(str(link.fields[ENTRY_BODY]))})
+                self.count += len({policy["id"] for policy in cited_in(str(link.fields[ENTRY_BODY]))})
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 raise Flawed(writer, link.seq, link.table, "changed: it cannot be read") from error
 
@@ -81,7 +81,7 @@ class Citations:
     def _name_the_missing(self, writer: int, links: Sequence[Link]) -> None:
         for link in links:
             if link.table is Table.AUDIT:
-                cited = {policy["id"] for policy in _cited(str(link.fields[ENTRY_BODY]))}
+                cited = {policy["id"] for policy in cited_in(str(link.fields[ENTRY_BODY]))}
                 pairs = [(policy_id, str(link.fields[ENTRY_ID])) for policy_id in cited]
                 if self._indexed(pairs) != len(pairs):
                     raise Flawed(
@@ -110,8 +110,8 @@ class Citations:
         self._checked.add((agent_id, policy_id, version, digest))
 
 
-def _cited(body: str) -> Sequence[Mapping[str, Any]]:
-    """The policies of an entry whose hash was found good."""
+def cited_in(body: str) -> Sequence[Mapping[str, Any]]:
+    """The policies that an entry's body names; raises ValueError when it cannot be read."""
     try:
         told = orjson.loads(body)
     except (

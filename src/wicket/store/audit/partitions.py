@@ -5,6 +5,7 @@ names an entry by its id is cut at the same places. Partitions are made ahead; w
 a clock stood wrong, is kept in the default ones. SQLite has no partitions and needs none.
 """
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
@@ -17,16 +18,48 @@ from wicket.store.instants import to_us
 PARTITIONED: Final = ("audit", "audit_policies", "outcomes")
 MONTHS_AHEAD: Final = 2
 DECEMBER: Final = 12
+LOCK_TIMEOUT: Final = "200ms"
+"""Whoever wants to change the set of partitions waits for all who read the log, and the recorder for both."""
+_MONTHS: Final = sa.text(
+    "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
+    " WHERE i.inhparent = to_regclass('audit') ORDER BY c.relname"
+)
+_MONTH: Final = re.compile(r"audit_(\d{4})_(\d{2})", re.ASCII)
 
 
 def ensure_partitions(tx: sa.Connection, *, now: datetime) -> None:
     """Make the partitions of this month and the next ones where they are missing."""
     if tx.dialect.name != "postgresql":
         return
-    for month in months_from(now, 1 + MONTHS_AHEAD):
-        for table in PARTITIONED:
-            if not _exists(tx, partition_of(table, month)) and not _is_in_default(tx, table, month):
-                tx.exec_driver_sql(create_partition(table, month))
+    missing = [
+        create_partition(table, month)
+        for month in months_from(now, 1 + MONTHS_AHEAD)
+        for table in PARTITIONED
+        if not _exists(tx, partition_of(table, month)) and not _is_in_default(tx, table, month)
+    ]
+    if missing:
+        _wait_briefly(tx)
+    for statement in missing:
+        tx.exec_driver_sql(statement)
+
+
+def list_months(tx: sa.Connection) -> list[tuple[datetime, str]]:
+    """The months that entries have a partition for, oldest first, each with the least id of the next; else none."""
+    if tx.dialect.name != "postgresql":
+        return []
+    found = (_MONTH.fullmatch(name) for name in tx.execute(_MONTHS).scalars())
+    months = (datetime(int(one[1]), int(one[2]), 1, tzinfo=UTC) for one in found if one is not None)
+    return [(month, bounds_of(month)[1]) for month in months]
+
+
+def drop_partition(tx: sa.Connection, table: str, month: datetime) -> None:
+    """Drop a month of a table; raises OperationalError when somebody reads the log for too long."""
+    _wait_briefly(tx)
+    tx.exec_driver_sql(f"DROP TABLE IF EXISTS {partition_of(table, month)}")
+
+
+def _wait_briefly(tx: sa.Connection) -> None:
+    tx.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
 
 
 def months_from(start: datetime, count: int) -> Iterator[datetime]:
