@@ -1,12 +1,17 @@
-"""Write `docs/reference/` from the code, so that it cannot go stale; `--check` only says what is out of date."""
+"""Write `docs/reference/` and `docs/openapi.json` from the code, so that they cannot go stale.
+
+With `--check`, only say what is out of date.
+"""
 
 import ast
 import json
+import pkgutil
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
+from functools import cache
 from importlib import import_module
 from inspect import cleandoc, getsource
 from pathlib import Path
@@ -16,17 +21,20 @@ from typing import Any, Final
 import typer
 from pydantic.fields import FieldInfo
 
+import wicket
+from wicket.api.description import operations
+from wicket.api.guards import GUARD, Guard
 from wicket.core import errors
-from wicket.core.errors import RpcCode, WicketError
+from wicket.core.codes import CODES
+from wicket.core.errors import Refused, RpcCode, WicketError
 from wicket.core.model import Outcome, Reason
 from wicket.settings import Settings, StdioServer
 from wicket.store.audit.fields import FIELDS
 
 ROOT: Final = Path(__file__).parent.parent
-FOLDER: Final = ROOT / "docs" / "reference"
+FOLDER: Final = ROOT / "docs"
 COMMANDS: Final = ("wicket.cli", "app")
 """Where the Typer application is."""
-HTTP_METHODS: Final = ("get", "post", "put", "delete")
 BANNER: Final = "<!-- Written by `make generate` from the code. Do not edit. -->"
 
 Table = Sequence[Sequence[str]]
@@ -82,7 +90,7 @@ def errors_page() -> str:
     """The tree of errors, every code that is raised, and the JSON-RPC codes."""
     kinds = list(subclasses(WicketError))
     tree = [(f"`{kind.__name__}`", f"`{kind.code}`", str(kind.status), meaning_of(kind)) for kind in kinds]
-    codes = [(f"`{code}`", str(status), f"`{kind}`") for code, status, kind in raised_codes(kinds)]
+    codes = [(f"`{name}`", str(code.status), code.meaning) for name, code in sorted(CODES.items())]
     rpc = [(str(int(code)), code.name.lower().replace("_", " ")) for code in RpcCode]
     return page(
         "Errors",
@@ -91,7 +99,8 @@ def errors_page() -> str:
         "## Kinds",
         table(("Kind", "Code, where there is no narrower one", "HTTP", "Meaning"), tree),
         "## Codes",
-        table(("Code", "HTTP", "Kind"), codes),
+        "Each code has one HTTP status.",
+        table(("Code", "HTTP", "Meaning"), codes),
         "## JSON-RPC codes",
         table(("Code", "Meaning"), rpc),
     )
@@ -113,25 +122,53 @@ def meaning_of(kind: type[WicketError]) -> str:
     return drawn.group(1)
 
 
-def raised_codes(kinds: Iterable[type[WicketError]]) -> list[tuple[str, int, str]]:
-    """Every `code` that some call in the source gives to an error, with HTTP status and kind; sorted."""
-    known = {kind.__name__: kind for kind in kinds}
-    found = {(kind.code, kind.status, name) for name, kind in known.items()}
-    for file in sorted((ROOT / "src").rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            match node:
-                case ast.Call(func=ast.Name(id=name), keywords=keywords) if name in known:
-                    given = {
-                        word.arg: word.value.value
-                        for word in keywords
-                        if isinstance(word.value, ast.Constant)
-                    }
-                    code, status = given.get("code"), given.get("status", known[name].status)
-                    if isinstance(code, str) and isinstance(status, int):
-                        found.add((code, status, name))
-                case _:
-                    continue
-    return sorted(found)
+def raised_codes() -> set[tuple[str, int]]:
+    """Every `code` that the source gives to an error, by a call or by a class, with its HTTP status."""
+    for module in pkgutil.walk_packages(wicket.__path__, "wicket."):
+        if not module.name.endswith("__main__") and ".migrations" not in module.name:
+            import_module(module.name)
+    known = {kind.__name__: kind for kind in all_kinds(WicketError) if not issubclass(kind, Refused)}
+    trees = [ast.parse(file.read_text(encoding="utf-8")) for file in sorted((ROOT / "src").rglob("*.py"))]
+    texts = dict(named for tree in trees for named in named_texts(tree))
+    found = {(kind.code, kind.status) for kind in known.values()}
+    for node in (node for tree in trees for node in ast.walk(tree)):
+        match node:
+            case ast.Call(func=ast.Name(id=name), keywords=words) if name in known:
+                given = {word.arg: value_of(word.value, texts) for word in words}
+                code, status = given.get("code"), given.get("status", known[name].status)
+                if isinstance(code, str) and isinstance(status, int):
+                    found.add((code, status))
+            case _:
+                continue
+    return found
+
+
+def all_kinds(kind: type[WicketError]) -> Iterator[type[WicketError]]:
+    """The tree below and with `kind`, wherever its classes are."""
+    yield kind
+    for child in kind.__subclasses__():
+        yield from all_kinds(child)
+
+
+def named_texts(tree: ast.Module) -> Iterator[tuple[str, object]]:
+    """Names that stand for a text in a module: `UNREACHABLE: Final = "upstream_unreachable"`."""
+    for node in tree.body:
+        match node:
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.Constant(value=str(text))):
+                yield name, text
+            case _:
+                continue
+
+
+def value_of(node: ast.expr, texts: Mapping[str, object]) -> object:
+    """What an argument is, where it is written out or a name of a text."""
+    match node:
+        case ast.Constant(value=value):
+            return value
+        case ast.Name(id=name):
+            return texts.get(name)
+        case _:
+            return None
 
 
 def reason_codes_page() -> str:
@@ -216,32 +253,53 @@ def command_parts(path: tuple[str, ...], command: Any) -> list[str]:
 
 def openapi_page() -> str:
     """Every route of the REST API; the whole description is what `wicket openapi` prints."""
+    rows = [
+        (
+            method.upper(),
+            f"`{path}`",
+            f"`{operation[GUARD]}`",
+            operation["summary"],
+        )
+        for path, method, operation in operations(described())
+    ]
+    guards = [(name, meaning) for name, meaning in members_of(Guard)]
+    return page(
+        "REST API",
+        "The whole description, with every field, is [openapi.json](../openapi.json): an instance serves it at"
+        " `/api/openapi.json` and as pages at `/api/docs`, and `wicket openapi` prints it.",
+        table(("Method", "Path", "Who may", "What it does"), rows),
+        "## Who may",
+        "Checked before anything else about a request. What one may not know of is answered 404. A token needs the"
+        " scope `read` for GET, `write` for everything else.",
+        table(("Word", "Meaning"), guards),
+    )
+
+
+def openapi_document() -> str:
+    """The description itself."""
+    return json.dumps(described(), indent=1, ensure_ascii=False) + "\n"
+
+
+@cache
+def described() -> dict[str, Any]:
+    """The description, as `wicket openapi` prints it."""
     answer = subprocess.run(
         [sys.executable, "-c", "from wicket.cli import main; main()", "openapi"],
         check=True,
         capture_output=True,
     )
-    description = json.loads(answer.stdout)
-    rows = [
-        (method.upper(), f"`{path}`", operation.get("summary", ""))
-        for path, methods in description["paths"].items()
-        for method, operation in methods.items()
-        if method in HTTP_METHODS
-    ]
-    return page(
-        "REST API",
-        "The OpenAPI 3.1 description, with every field, is at `/api/openapi.json` and printed by `wicket openapi`.",
-        table(("Method", "Path", "What it does"), rows),
-    )
+    document: dict[str, Any] = json.loads(answer.stdout)
+    return document
 
 
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
-    "settings": settings_page,
-    "errors": errors_page,
-    "reason-codes": reason_codes_page,
-    "audit-fields": audit_fields_page,
-    "cli": cli_page,
-    "openapi": openapi_page,
+    "reference/settings.md": settings_page,
+    "reference/errors.md": errors_page,
+    "reference/reason-codes.md": reason_codes_page,
+    "reference/audit-fields.md": audit_fields_page,
+    "reference/cli.md": cli_page,
+    "reference/openapi.md": openapi_page,
+    "openapi.json": openapi_document,
 }
 
 
@@ -263,7 +321,7 @@ def stale_pages() -> list[str]:
 
 def text_of(name: str) -> str | None:
     """A page as it lies on disk."""
-    file = FOLDER / f"{name}.md"
+    file = FOLDER / name
     return file.read_text(encoding="utf-8") if file.exists() else None
 
 
@@ -273,10 +331,9 @@ def main() -> None:
         if stale := stale_pages():
             raise SystemExit(f"out of date: {', '.join(stale)}; run `make generate`")
         return
-    FOLDER.mkdir(parents=True, exist_ok=True)
     for name, render in PAGES.items():
-        (FOLDER / f"{name}.md").write_text(render(), encoding="utf-8")
-        print(f"docs/reference/{name}.md")
+        (FOLDER / name).write_text(render(), encoding="utf-8")
+        print(f"docs/{name}")
 
 
 if __name__ == "__main__":

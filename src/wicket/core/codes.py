@@ -78,6 +78,7 @@ CODES: Final[Mapping[str, Code]] = {
     "too_many_requests": Code(429, "too many requests of late"),
     # What is not the asker's fault.
     "internal_error": Code(500, "something went wrong here: the server's log says what"),
+    "seal_broken": Code(500, "a stored secret does not open any more: it was changed, or its key is gone"),
     "upstream_broken": Code(502, "the server behind the service did not answer properly"),
     "upstream_unreachable": Code(502, "the server behind the service cannot be reached"),
     "unavailable": Code(503, "we cannot now: try again after `Retry-After`"),
