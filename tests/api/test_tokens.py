@@ -9,7 +9,12 @@ from tests.api.people import NOW, Instance
 async def test_people_see_who_they_are(wicket: Instance) -> None:
     ada = await wicket.person("ada")
     me = await ada.get("/api/users/me")
-    assert me == {"id": ada.account_id, "email": "ada@example.com", "createdAt": "2026-11-23T12:00:00Z"}
+    assert me == {
+        "id": ada.account_id,
+        "email": "ada@example.com",
+        "createdAt": "2026-11-23T12:00:00Z",
+        "mfaEnrolled": False,
+    }
 
 
 async def test_a_new_token_is_shown_once_and_opens_the_door(
