@@ -99,8 +99,18 @@ class Settings(BaseSettings):
         43200, ge=60, description="a dashboard session ends after this silence"
     )
     audit_retention_days: int = Field(0, ge=0, description="0 keeps everything")
+    checkpoint_interval_s: float = Field(
+        300.0, gt=0, le=86_400, description="a signed checkpoint of the log is written so often"
+    )
+    checkpoint_sink: str | None = Field(
+        None,
+        repr=False,
+        description="keeps checkpoints outside: `file:///directory`, or an `https://` address that takes a POST",
+    )
     valkey_url: str | None = Field(None, repr=False, description="exact rate limits across replicas")
-    otlp_endpoint: str | None = Field(None, description="OpenTelemetry collector")
+    otlp_endpoint: str | None = Field(
+        None, description="OpenTelemetry collector that gets the log by OTLP/HTTP: `http://collector:4318`"
+    )
     metrics_token: str | None = Field(None, repr=False, description="bearer that `/metrics` asks for")
     log_format: Literal["auto", "console", "json"] = Field(
         "auto", description="console on a terminal, json otherwise"
@@ -153,6 +163,26 @@ class Settings(BaseSettings):
         ):
             return value
         raise ValueError("one of `invite`, `domain:example.com`, `open`")
+
+    @field_validator("checkpoint_sink")
+    @classmethod
+    def _known_sink(cls, value: str | None) -> str | None:
+        parts = urlsplit(value or "")
+        is_file = parts.scheme == "file" and not parts.netloc and parts.path.startswith("/")
+        is_https = parts.scheme == "https" and parts.hostname
+        # Nobody can change what is signed on its way, but everybody could say that it was kept.
+        is_here = parts.scheme == "http" and parts.hostname in {"localhost", "127.0.0.1", "::1"}
+        if value is None or is_file or is_https or is_here:
+            return value
+        raise ValueError("`file:///directory`, or an `https://` address (`http://` on this machine)")
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _known_collector(cls, value: str | None) -> str | None:
+        parts = urlsplit(value or "")
+        if value is None or (parts.scheme in {"http", "https"} and parts.hostname):
+            return value
+        raise ValueError("an http or https address, without `/v1/logs`: `http://collector:4318`")
 
     @field_validator("stdio")
     @classmethod

@@ -14,6 +14,7 @@ from wicket import __version__
 from wicket.api import BODY_BYTES_MAX, build_api
 from wicket.app.control import api_parts
 from wicket.app.local import local_connectors, utc_now
+from wicket.app.upkeep import look_after_the_log
 from wicket.connectors.services import catalog
 from wicket.core.keys import ServerKeys
 from wicket.core.model import Connector
@@ -101,6 +102,7 @@ async def running(
             read_revision=database.revision,
             limits=limits,
         )
+        await look_after_the_log(settings, stack, keys, database, recorder)
         await recorder.start()
         stack.push_async_callback(recorder.stop)
         upstream = await _upstream(settings, stack)

@@ -6,7 +6,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -83,6 +83,11 @@ class Recorder:
             if timer is not None:
                 timer.cancel()
         await self._writer.stop()
+
+    @property
+    def writers(self) -> Sequence[int]:
+        """The writers of the log that this process has been, oldest first."""
+        return tuple(self._writer.registered)
 
     @property
     def backlog(self) -> int:

@@ -58,6 +58,8 @@ class Writer:
         self._resting = False
         self._ready = False
         self._pause_s = limits.retry_min_s
+        self.registered: list[int] = []
+        """The writers of the log that this one has been, oldest first: another one after each failure."""
 
     # On the recorder's event loop.
 
@@ -147,6 +149,7 @@ class Writer:
         stopped_at_us = None
         try:
             await ledger.open(self._clocks.wall_us())
+            self.registered.append(ledger.writer)
             await self._settle_doubts(ledger)
             await self._sweep_at_start(ledger)
             self._now_ready()
