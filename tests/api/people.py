@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from wicket.api import ApiParts, build_api
 from wicket.core.errors import Invalid, Unavailable, UpstreamFailed
 from wicket.core.keys import ServerKeys
+from wicket.core.mock import MockAnswer, MockCall
 from wicket.core.model import Connector, ConnectorKind, JsonObject
 from wicket.runtime.mail import ConsoleMailer
 from wicket.runtime.sign_in import SignIn, SignInRules
@@ -182,6 +183,10 @@ def vet_url(url: str) -> None:
         raise Invalid("this address may not be reached from here: name a public one", field="url")
 
 
+async def no_proxy(_call: MockCall) -> MockAnswer:
+    raise Unavailable("no proxy stands behind this API: call through a whole instance")
+
+
 async def status() -> JsonObject:
     return {"database": "sqlite", "recorder": "ok", "backlog": 0}
 
@@ -215,6 +220,7 @@ async def open_instance(
             forget_tools=servers.forget,
             known_zones=frozenset(available_timezones()),
             now=now,
+            mock_call=no_proxy,
             vet_url=vet_url,
             tiers_from_annotations=frozenset({"notes"}),
         )

@@ -15,6 +15,7 @@ from wicket.api import (
     invites,
     me,
     members,
+    mock_calls,
     policies,
     problems,
     tokens,
@@ -35,6 +36,7 @@ GROUPS: Final = (
     connectors,
     tools,
     policies,
+    mock_calls,
     audit,
 )
 HEADERS: Final = {

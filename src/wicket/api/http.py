@@ -24,6 +24,7 @@ from wicket.api.models import In
 from wicket.core.errors import Forbidden, Invalid, Refused, Unauthenticated, Unavailable, WicketError
 from wicket.core.jsonrpc import parse_json
 from wicket.core.keys import ServerKeys
+from wicket.core.mock import MockAnswer, MockCall
 from wicket.core.model import Connector, JsonObject
 from wicket.runtime.sign_in import SignIn
 from wicket.runtime.upstream import Credential
@@ -78,6 +79,8 @@ class ApiParts:
     known_zones: frozenset[str]
     """IANA names of time zones."""
     now: Callable[[], datetime]
+    mock_call: Callable[[MockCall], Awaitable[MockAnswer]]
+    """Make a member's call through the proxy; raises WicketError for what a real call would be refused for."""
     vet_url: Callable[[str], None]
     """Raise Invalid for an upstream address that must not be reached from here."""
     tiers_from_annotations: frozenset[str] = frozenset()

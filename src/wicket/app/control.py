@@ -11,6 +11,7 @@ from wicket.api import ApiParts
 from wicket.app.local import utc_now
 from wicket.core.keys import ServerKeys
 from wicket.core.model import Connector, JsonObject
+from wicket.gateway.mock_calls import MockCalls
 from wicket.runtime.mail import ConsoleMailer, Mailer, MailServer, SmtpMailer
 from wicket.runtime.recorder import Recorder
 from wicket.runtime.sign_in import SignIn, SignInRules
@@ -30,6 +31,7 @@ def api_parts(
     recorder: Recorder,
     upstream: Upstream,
     local: dict[str, Connector],
+    mock_calls: MockCalls,
 ) -> ApiParts:
     """Everything that the endpoints are handed; what has to be stopped is left to the stack."""
     policy = AddressPolicy(settings.upstream_allow_private)
@@ -60,6 +62,7 @@ def api_parts(
         status=status,
         known_zones=frozenset(available_timezones()),
         now=utc_now,
+        mock_call=mock_calls.make,
         vet_url=partial(check_url, policy=policy),
         forget_tools=lambda _agent_id, service: upstream.forget(service=service),
     )

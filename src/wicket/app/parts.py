@@ -30,6 +30,7 @@ from wicket.gateway.gateway import Bucket, Gateway
 from wicket.gateway.legacy_sessions import LegacySessions
 from wicket.gateway.listening import Listening
 from wicket.gateway.listing import Listing
+from wicket.gateway.mock_calls import MockCalls
 from wicket.gateway.offers import Offers
 from wicket.gateway.others import Others
 from wicket.gateway.rounds import Rounds
@@ -106,9 +107,11 @@ async def running(
         await recorder.start()
         stack.push_async_callback(recorder.stop)
         upstream = await _upstream(settings, stack)
+        gateway = await _gateway(settings, stack, keys, database, snapshot, recorder, upstream)
+        mock_calls = MockCalls(gateway=gateway, snapshot=snapshot, keys=keys, version=__version__)
         front = Front(
-            handler=await _gateway(settings, stack, keys, database, snapshot, recorder, upstream),
-            api=build_api(api_parts(settings, stack, keys, database, recorder, upstream, local)),
+            handler=gateway,
+            api=build_api(api_parts(settings, stack, keys, database, recorder, upstream, local, mock_calls)),
             door=_door(settings),
             limits=_front_limits(settings),
         )

@@ -106,6 +106,8 @@ class Reason(StrEnum):
     """The key was revoked or rotated; the caller hears what an unknown key hears (HTTP 401)."""
     NO_CREDENTIALS = "no_credentials"
     """The call was permitted, but the member has not connected the service (HTTP 412)."""
+    MEMBER_KEY_REQUIRED = "member_key_required"
+    """The call was permitted and tried without the member key that its credential is sealed under (HTTP 412)."""
     AUDIT_UNAVAILABLE = "audit_unavailable"
     """Nothing can be recorded now, so nothing is forwarded (HTTP 503)."""
     DECISION_EXPIRED = "decision_expired"

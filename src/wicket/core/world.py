@@ -6,6 +6,7 @@ only while the revision it was taken under is still the database's.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from wicket.core.model import (
     AgentStatus,
@@ -19,6 +20,8 @@ from wicket.core.model import (
     TrustMode,
 )
 from wicket.core.policy.document import PolicyDocument
+
+_MEMBERSHIP: Final = b"membership\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,11 @@ class MemberKey:
     member_id: str
     digest: bytes
     live: bool
+
+    @classmethod
+    def of_membership(cls, member_id: str, *, key_id: str) -> "MemberKey":
+        """Stands for a member who was let in without a key; its digest is that of no key."""
+        return cls(key_id, member_id, _MEMBERSHIP + member_id.encode(), live=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +107,13 @@ class World:
     """(member id, service) -> the member's connection."""
     slices: dict[object, object] = field(default_factory=dict, compare=False, repr=False)
     """The engine's cache of parsed policy slices; lives and dies with this revision."""
+
+    def present(self, key: MemberKey) -> MemberKey | None:
+        """A key as this world knows it; None when it knows none, or no such member."""
+        known = self.keys.get(key.digest)
+        if known is not None or not key.digest.startswith(_MEMBERSHIP):
+            return known
+        return key if key.member_id in self.members else None
 
     def refusal(self, key: MemberKey) -> Reason | None:
         """Why no call of `key` may be decided now (a 401 or a 403), or None."""

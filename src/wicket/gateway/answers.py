@@ -295,7 +295,7 @@ def no_credentials(missing: WicketError, entry_id: str) -> Refused:
         missing.sentence,
         rpc_code=RpcCode.INTERNAL_ERROR,
         status=412,
-        reason=Reason.NO_CREDENTIALS,
+        reason=Reason(missing.code),
         decisionId=entry_id,
     )
 

@@ -77,7 +77,7 @@ class Attempts:
             decided_us=now_us,
             redacted_args=self._redacted(target.arguments, facts),
             method=target.method,
-            judge=partial(judge, target=target, digest=key.digest, caller_ip=inbound.caller_ip, now=now),
+            judge=partial(judge, target=target, key=key, caller_ip=inbound.caller_ip, now=now),
         )
 
     def _redacted(self, arguments: JsonObject, facts: ToolFacts | None) -> JsonObject:
@@ -89,17 +89,17 @@ class Attempts:
 
 
 def judge(
-    world: World, facts: Facts, *, target: CallTarget, digest: bytes, caller_ip: str, now: datetime
+    world: World, facts: Facts, *, target: CallTarget, key: MemberKey, caller_ip: str, now: datetime
 ) -> Judged:
     """What is decided for a call in this world, with these facts of its session."""
-    key = world.keys.get(digest)
-    if key is None:
+    present = world.present(key)
+    if present is None:
         return Judged(Decision(reason=Reason.KEY_REVOKED), counts=False)
-    if (reason := world.refusal(key)) is not None:
+    if (reason := world.refusal(present)) is not None:
         return Judged(Decision(reason=reason), counts=False)
     if target.refused is not None:
         return Judged(Decision(reason=target.reason, detail=target.refused.sentence), counts=False)
-    member = world.members[key.member_id]
+    member = world.members[present.member_id]
     tool = target.tool(world)
     resolved = resolve(
         world, member, target.service, tool, target.arguments, caller_ip=caller_ip, method=target.method

@@ -192,7 +192,7 @@ class Flights:
         """End the calls whose caller the agent's present world no longer admits."""
         world = await self._world(agent_id)
         for flight in self._in_the_air(agent_id):
-            key = None if world is None else world.keys.get(flight.key.digest)
+            key = None if world is None else world.present(flight.key)
             reason = Reason.KEY_REVOKED if world is None or key is None else world.refusal(key)
             if reason is not None:
                 flight.cut(reason)

@@ -12,7 +12,7 @@ Nothing is forwarded without a `Recorded`, which the recorder alone can make, an
 leaves exactly one entry.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
@@ -32,7 +32,7 @@ from wicket.core.world import Member, MemberKey, World
 from wicket.gateway import answers, counts
 from wicket.gateway.attempts import Attempts
 from wicket.gateway.client_sessions import MCP_SESSION_HEADER, ClientSession, McpSessions, client_of, identify
-from wicket.gateway.exchange import Exchange, Passage, Reply
+from wicket.gateway.exchange import Exchange, Passage
 from wicket.gateway.flights import FlightId, Flights
 from wicket.gateway.http import (
     STREAM_HEADERS,
@@ -42,10 +42,9 @@ from wicket.gateway.http import (
     as_stream,
     find_bearer,
     prefers_stream,
-    stream_event,
 )
 from wicket.gateway.legacy_sessions import LegacySession, LegacySessions
-from wicket.gateway.listening import Listening, wanted_addresses
+from wicket.gateway.listening import Events, Listening, wanted_addresses
 from wicket.gateway.listing import Listing
 from wicket.gateway.others import Others
 from wicket.gateway.rounds import Rounds
@@ -163,6 +162,14 @@ class Gateway:
         except Unavailable as failed:
             return answers.refusal(answers.unavailable(failed), request_id)
 
+    async def try_call(self, inbound: Inbound, caller: Caller, request: Request) -> tuple[Recorded, Outbound]:
+        """As `_call`, for who came in by another door and wants to see the record; raises Refused."""
+        target = self._target(inbound, caller, request)
+        recorded = await self._recorded(inbound, caller, request, target)
+        if not recorded.allowed:
+            return recorded, self._denied(request, target, recorded, caller)
+        return recorded, await self._forward(inbound, caller, request, target, recorded)
+
     def drain(self) -> None:
         """End the streams that only wait; calls go on to their ends."""
         self._listening.end()
@@ -259,7 +266,7 @@ class Gateway:
                 subscribed.append(recorded)
         flight = self._flights.open(caller.world, caller.key, caller.session.slot, request.id)
         told = self._listening.listen(request, flight, caller.world, caller.bearer, service, subscribed)
-        return Outbound(200, STREAM_HEADERS, _Events(await anext(told), told))
+        return Outbound(200, STREAM_HEADERS, Events(await anext(told), told))
 
     async def _notified(self, caller: Caller, notification: Notification) -> Outbound:
         world = await self._admitted(caller)
@@ -352,7 +359,7 @@ class Gateway:
         if wait_s is None:
             return caller, None
         world = await self._snapshot.current(caller.world)
-        if world is None or world is caller.world or (key := world.keys.get(caller.key.digest)) is None:
+        if world is None or world is caller.world or (key := world.present(caller.key)) is None:
             return caller, wait_s
         caller = replace(caller, world=world, key=key, member=world.members[key.member_id])
         return caller, self._seconds_to_wait(caller)
@@ -376,22 +383,3 @@ def _introduced(inbound: Inbound, caller: Caller, request: Request) -> Request:
         return request
     name, version = client_of(session_id)
     return replace(request, client_name=name, client_version=version)
-
-
-class _Events:
-    """What a listener is told, as server-sent events. Closing it ends the stream, even before anything was read."""
-
-    def __init__(self, first: Reply, replies: AsyncGenerator[Reply, None]) -> None:
-        self._first: Reply | None = first
-        self._replies = replies
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        reply = await anext(self._replies) if self._first is None else self._first
-        self._first = None
-        return stream_event(reply.body)
-
-    async def aclose(self) -> None:
-        await self._replies.aclose()

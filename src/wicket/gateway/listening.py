@@ -5,7 +5,7 @@ passed on as far as the client asked for it; where the upstream says nothing by 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import Final
@@ -267,3 +267,22 @@ def _over(request: Request) -> Reply:
 def _not_served(method: str) -> PostedResponse:
     error: JsonObject = {"code": int(RpcCode.METHOD_NOT_FOUND), "message": f"`{method}` is not served here"}
     return PostedResponse(None, error=error)
+
+
+class Events:
+    """What a listener is told, as server-sent events. Closing it ends the stream, even before anything was read."""
+
+    def __init__(self, first: Reply, replies: AsyncGenerator[Reply, None]) -> None:
+        self._first: Reply | None = first
+        self._replies = replies
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        reply = await anext(self._replies) if self._first is None else self._first
+        self._first = None
+        return stream_event(reply.body)
+
+    async def aclose(self) -> None:
+        await self._replies.aclose()

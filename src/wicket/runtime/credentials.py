@@ -25,7 +25,7 @@ FindSealed = Callable[[str, str, str], Awaitable[SealedConnection | None]]
 
 
 class NoCredentials(WicketError):
-    """The call was authorized, but the member has connected no account that opens."""
+    """The call was authorized, but the member has connected no account that opens, or not without the key."""
 
     code = "no_credentials"
     status = 412
@@ -47,7 +47,10 @@ class Credentials:
         self._opened: OrderedDict[tuple[bytes, str, int, str], _Opened] = OrderedDict()
 
     async def target(self, world: World, key: MemberKey, service: str, bearer: str) -> Target:
-        """Where a call of this member goes, and as whom; raises NoCredentials."""
+        """Where a call of this member goes, and as whom; raises NoCredentials.
+
+        `bearer` is empty where the member was let in without a key: then only the server's own seals open.
+        """
         name = (key.digest, world.agent_id, world.revision, service)
         known = self._opened.get(name)
         if known is not None and known.until_ns > self._monotonic_ns():
@@ -83,6 +86,11 @@ class Credentials:
         if stored is None:
             raise NoCredentials(
                 f"no account is connected for `{connector.key}`: connect one in the dashboard"
+            )
+        if stored.key_id is not None and not bearer:
+            raise NoCredentials(
+                f"the credential for `{connector.key}` is sealed under your member key: send the key along",
+                code="member_key_required",
             )
         binding = stored.binding
         try:

@@ -17,6 +17,7 @@ SENTENCES = {
     Reason.RATE_LIMITED: "refused: the key's rate limit is reached",
     Reason.KEY_REVOKED: "refused: the key was revoked",
     Reason.NO_CREDENTIALS: "permitted, but no credentials are connected for {tool}",
+    Reason.MEMBER_KEY_REQUIRED: "permitted, but the credentials of {tool} are sealed under the member's key",
     Reason.AUDIT_UNAVAILABLE: "refused: the call could not be recorded",
     Reason.DECISION_EXPIRED: "refused: the decision grew old before {tool} could be called",
 }
