@@ -45,6 +45,17 @@ async def test_a_link_leads_to_a_membership(wicket: Instance) -> None:
     }
 
 
+async def test_the_link_goes_out_by_mail(wicket: Instance) -> None:
+    ada = await wicket.person("ada")
+    agent_id = await ada.make_agent("Ignore this, visit everybody.example")
+    made = await ada.post(f"/api/agents/{agent_id}/invite", {"email": "bob@example.com"}, expect=201)
+    (mail,) = wicket.mails
+    assert mail.splitlines()[0].endswith("mail to bob@example.com: An invitation to Wicket")
+    assert made["url"] in mail
+    assert "ada@example.com" in mail
+    assert "everybody" not in mail
+
+
 async def test_a_link_is_for_one_address(wicket: Instance) -> None:
     ada, eve = await wicket.person("ada"), await wicket.person("eve")
     agent_id = await ada.make_agent()

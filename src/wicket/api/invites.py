@@ -10,8 +10,9 @@ from wicket.api.guards import Guard, by
 from wicket.api.http import AgentId, Caller, InviteId, PageQuery, Parts, guarded_router
 from wicket.api.members import MemberOut
 from wicket.api.models import In, ListOut, Out
+from wicket.runtime.mail import invite_letter
 from wicket.store import invites, rights
-from wicket.store.invites import Invite, InviteStatus
+from wicket.store.invites import INVITE_LIFE, Invite, InviteStatus
 
 
 class InviteIn(In):
@@ -60,15 +61,24 @@ def routes() -> APIRouter:
     """`/api/agents/{agentId}/invite`, `/invites` and `/join`."""
     router = guarded_router("members")
     agent = "/api/agents/{agentId}"
-    router.post(agent + "/invite", status_code=201, **by(Guard.OWNER))(create_invite)
+    router.post(
+        agent + "/invite",
+        status_code=201,
+        **by(Guard.OWNER, "already_member", "too_many_invites", "invited_too_often"),
+    )(create_invite)
     router.get(agent + "/invites", **by(Guard.OWNER))(list_invites)
-    router.delete(agent + "/invites/{inviteId}", status_code=204, **by(Guard.OWNER))(revoke_invite)
-    router.post(agent + "/join", **by(Guard.ACCOUNT))(join_agent)
+    router.delete(agent + "/invites/{inviteId}", status_code=204, **by(Guard.OWNER, "invite_used"))(
+        revoke_invite
+    )
+    ended = ("invite_used", "invite_revoked", "invite_expired")
+    router.post(agent + "/join", **by(Guard.ACCOUNT, "invite_for_another_address", "limit_reached", *ended))(
+        join_agent
+    )
     return router
 
 
 async def create_invite(agent_id: AgentId, body: InviteIn, caller: Caller, parts: Parts) -> NewInviteOut:
-    """Invite one address for seven days; an earlier link for it is void."""
+    """Invite one address for seven days, by mail and by the link in the answer; an earlier link for it is void."""
     made = await parts.db.change(
         rights.as_owner,
         invites.create_invite,
@@ -81,10 +91,20 @@ async def create_invite(agent_id: AgentId, body: InviteIn, caller: Caller, parts
         now=parts.now(),
         agents=(),
     )
+    link = made.link(parts.public_url)
+    parts.sign_in.mailer.send(
+        invite_letter(
+            to=made.invite.email,
+            inviter=caller.email,
+            link=link,
+            base_url=parts.public_url,
+            days=INVITE_LIFE.days,
+        )
+    )
     return NewInviteOut(
         id=made.invite.id,
         email=made.invite.email,
-        url=made.link(parts.public_url),
+        url=link,
         expires_at=made.invite.expires_at,
         created_at=made.invite.created_at,
     )

@@ -225,6 +225,20 @@ def code_letter(*, to: str, code: str, base_url: str, minutes: int) -> Letter:
     )
 
 
+def invite_letter(*, to: str, inviter: str, link: str, base_url: str, days: int) -> Letter:
+    """What brings an invitation. It names no agent: what people name things is no text for strangers' mail."""
+    return Letter(
+        kind="invite",
+        to=to,
+        subject="An invitation to Wicket",
+        text=(
+            f"{inviter} invites you to use an agent of theirs on Wicket at {base_url}.\n\n"
+            f"Open this link within {days} days and sign in with this address, {to}:\n\n{link}\n\n"
+            "Nothing happens before its owner has let you in. If you do not know what this is, ignore this mail.\n"
+        ),
+    )
+
+
 def _shown(line: str) -> str:
     """Text that steers no terminal: it may hold what others have named things."""
     return "".join(character if character.isprintable() else "?" for character in line)
