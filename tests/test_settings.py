@@ -9,6 +9,7 @@ import pytest
 from wicket.core.errors import Invalid
 from wicket.settings import SECRET_FILE, Settings, load_settings, make_data_dir, read_secrets
 
+MAIL = {"smtp_url": "smtp://mail.example:587", "mail_from": "wicket@example.com"}
 LONG = "a secret that has at least thirty-two bytes"
 
 
@@ -89,6 +90,14 @@ REFUSED = [
     ({"secret_key": f"{LONG},short"}, "WICKET_SECRET_KEY"),
     ({"signup": "everybody"}, "WICKET_SIGNUP"),
     ({"signup": "domain:localhost"}, "WICKET_SIGNUP"),
+    ({"signup": "domain:"}, "WICKET_SIGNUP"),
+    ({"signup": "domain:.com"}, "WICKET_SIGNUP"),
+    ({"signup": "domain:@example.com"}, "WICKET_SIGNUP"),
+    ({"signup": "domain:a.example,b.example"}, "WICKET_SIGNUP"),
+    ({"signup": "domain:ex\u212aample.com"}, "WICKET_SIGNUP"),
+    ({"signup": "open:example.com"}, "WICKET_SIGNUP"),
+    ({"dashboard_session_idle_s": "59"}, "WICKET_DASHBOARD_SESSION_IDLE_S"),
+    ({"dashboard_session_idle_s": "2592001"}, "WICKET_DASHBOARD_SESSION_IDLE_S"),
     ({"trusted_proxies": "10.0.0.1/8"}, "WICKET_TRUSTED_PROXIES"),
     ({"trusted_proxies": "proxy.example"}, "WICKET_TRUSTED_PROXIES"),
     ({"upstream_allow_private": "perhaps"}, "WICKET_UPSTREAM_ALLOW_PRIVATE"),
@@ -96,9 +105,28 @@ REFUSED = [
     ({"database_url": "mysql://localhost/wicket"}, "settings"),
     ({"smtp_url": "smtp://localhost"}, "settings"),
     ({"mail_from": "wicket@example.com"}, "settings"),
-    ({"public_url": "ftp://wicket.example"}, "settings"),
+    ({**MAIL, "smtp_url": "mail.example:587"}, "WICKET_SMTP_URL"),
+    ({**MAIL, "smtp_url": "http://mail.example"}, "WICKET_SMTP_URL"),
+    ({**MAIL, "smtp_url": "smtp://"}, "WICKET_SMTP_URL"),
+    ({**MAIL, "smtp_url": "smtp://mail.example:port"}, "WICKET_SMTP_URL"),
+    ({**MAIL, "smtp_url": "smtp://mail.example/inbox"}, "WICKET_SMTP_URL"),
+    ({**MAIL, "smtp_url": "smtp://user@mail.example"}, "WICKET_SMTP_URL"),
+    ({**MAIL, "mail_from": "wicket"}, "WICKET_MAIL_FROM"),
+    ({**MAIL, "mail_from": "wicket@example.com\r\nBcc: all@example.com"}, "WICKET_MAIL_FROM"),
+    ({**MAIL, "mail_from": "a@example.com, b@example.com"}, "WICKET_MAIL_FROM"),
+    ({"public_url": "ftp://wicket.example"}, "WICKET_PUBLIC_URL"),
+    ({"public_url": "https://"}, "WICKET_PUBLIC_URL"),
+    ({"public_url": "https://wicket.example:port"}, "WICKET_PUBLIC_URL"),
+    ({"public_url": "https://user:secret@wicket.example"}, "WICKET_PUBLIC_URL"),
+    ({"public_url": "https://wicket.example/below"}, "WICKET_PUBLIC_URL"),
+    ({"public_url": "https://wicket.example/?a"}, "WICKET_PUBLIC_URL"),
+    ({"public_url": "https://wicket.example/#a"}, "WICKET_PUBLIC_URL"),
+    ({"public_url": "http://wicket.example"}, "WICKET_PUBLIC_URL"),
+    ({"public_url": "http://192.0.2.1:8420"}, "WICKET_PUBLIC_URL"),
     ({"host": "0.0.0.0"}, "settings"),  # noqa: S104 - what is refused
     ({"host": "192.0.2.1"}, "settings"),
+    ({"host": "192.0.2.1", "public_url": "https://wicket.example"}, "settings"),
+    ({"host": "192.0.2.1", **MAIL}, "settings"),
     ({"stdio": '{"git": {"command": "sh"}}'}, "settings"),
 ]
 
@@ -113,6 +141,12 @@ def test_nonsense_is_refused_at_the_start_and_named(
         load_settings()
     assert refused.value.field.startswith(setting)
     assert all(value not in refused.value.sentence for value in ("short", LONG))
+
+
+@pytest.mark.parametrize("signup", ["invite", "open", "domain:example.com", "domain:a-b.example.co.uk"])
+def test_who_may_sign_up_is_one_of_three_words(signup: str) -> None:
+    assert load_settings(signup=signup).signup == signup
+    assert load_settings(signup=signup.replace("example", "EXAMPLE")).signup == signup
 
 
 @pytest.mark.parametrize(
@@ -136,8 +170,10 @@ def test_a_file_that_means_nothing_is_refused(text: str) -> None:
         ({"host": "::1", "port": 1}, "http://[::1]:1", True),
         ({"host": "localhost", "port": 1}, "http://localhost:1", True),
         ({"host": "127.9.9.9", "port": 1}, "http://127.9.9.9:1", True),
-        ({"host": "0.0.0.0", "public_url": "https://w.example/"}, "https://w.example", False),  # noqa: S104
-        ({"host": "wicket.internal", "public_url": "https://w.example"}, "https://w.example", False),
+        ({"public_url": "https://w.example"}, "https://w.example", True),
+        ({"host": "0.0.0.0", "public_url": "https://w.example/", **MAIL}, "https://w.example", False),  # noqa: S104
+        ({"host": "::", "public_url": "http://localhost:1", **MAIL}, "http://localhost:1", False),
+        ({"host": "wicket.internal", "public_url": "https://w.example", **MAIL}, "https://w.example", False),
     ],
 )
 def test_where_clients_reach_it(flags: dict[str, object], url: str, *, is_loopback: bool) -> None:
@@ -162,6 +198,7 @@ def test_machines_that_share_a_database_must_be_given_the_secret(tmp_path: Path)
         "database_url": "postgresql://db/wicket",
         "host": "192.0.2.1",
         "public_url": "https://w.example",
+        **MAIL,
     }
     with pytest.raises(Invalid):
         read_secrets(load_settings(**shared))

@@ -28,6 +28,10 @@ Network: TypeAlias = IPv4Network | IPv6Network
 CONFIG_FILE = "wicket.toml"
 SECRET_FILE = "server.key"  # noqa: S105 - the file's name, not a secret
 SECRET_BYTES = 32
+DASHBOARD_SESSION_S_MAX = 30 * 24 * 3600
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})+", re.ASCII)
+_SENDER = re.compile(r"[!-~]{1,64}@[A-Za-z0-9.-]{1,189}", re.ASCII)
 _SERVICE_KEY = re.compile(r"[a-z][a-z0-9]{0,30}", re.ASCII)
 
 
@@ -73,7 +77,11 @@ class Settings(BaseSettings):
     )
     signup: str = Field("invite", description="`invite`, `domain:example.com` or `open`")
     require_mfa: bool = Field(default=False, description="every account needs TOTP")
-    smtp_url: str | None = Field(None, repr=False, description="mail server")
+    smtp_url: str | None = Field(
+        None,
+        repr=False,
+        description="mail server, `smtp://user:password@host:587` (STARTTLS) or `smtps://...`",
+    )
     mail_from: str | None = Field(None, description="sender of mail")
     upstream_allow_private: Annotated[bool | tuple[Network, ...], NoDecode] = Field(
         default=False,
@@ -96,7 +104,10 @@ class Settings(BaseSettings):
     rate_per_second: float = Field(1.0, gt=0, le=1_000_000, description="refill of a key's bucket")
     session_idle_s: int = Field(1800, ge=1, description="a tool session ends after this silence")
     dashboard_session_idle_s: int = Field(
-        43200, ge=60, description="a dashboard session ends after this silence"
+        43200,
+        ge=60,
+        le=DASHBOARD_SESSION_S_MAX,
+        description="a dashboard session ends after this silence, and after 30 days",
     )
     audit_retention_days: int = Field(0, ge=0, description="0 keeps everything")
     checkpoint_interval_s: float = Field(
@@ -158,10 +169,11 @@ class Settings(BaseSettings):
     @field_validator("signup")
     @classmethod
     def _known_signup(cls, value: str) -> str:
+        mode, _, domain = value.partition(":")
         if value in {"invite", "open"} or (
-            value.startswith("domain:") and "." in value.removeprefix("domain:")
+            mode == "domain" and domain.isascii() and _DOMAIN.fullmatch(domain.lower())
         ):
-            return value
+            return value.lower()
         raise ValueError("one of `invite`, `domain:example.com`, `open`")
 
     @field_validator("checkpoint_sink")
@@ -184,6 +196,48 @@ class Settings(BaseSettings):
             return value
         raise ValueError("an http or https address, without `/v1/logs`: `http://collector:4318`")
 
+    @field_validator("public_url")
+    @classmethod
+    def _only_an_origin(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            parts = urlsplit(value)
+            _port = parts.port
+        except ValueError as error:
+            raise ValueError("no address: write it like https://wicket.example.com") from error
+        # It goes into mails, cookies and checks of Origin, as it is.
+        if parts.scheme not in {"http", "https"} or not parts.hostname or not value.isprintable():
+            raise ValueError("must be an http or https address, like https://wicket.example.com")
+        if "@" in parts.netloc or parts.path.strip("/") or parts.query or parts.fragment:
+            raise ValueError("scheme, host and port alone: Wicket is served at the root of a host")
+        if parts.scheme == "http" and not _is_loopback(parts.hostname):
+            raise ValueError(
+                "must be https beyond loopback: keys, codes and cookies would travel in the clear"
+            )
+        return value
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _known_mail_server(cls, value: str | None) -> str | None:
+        try:
+            parts = urlsplit(value or "smtp://unset")
+            _port = parts.port
+        except ValueError as error:
+            raise ValueError("no address of a mail server") from error
+        if parts.scheme not in {"smtp", "smtps"} or not parts.hostname or parts.path.strip("/"):
+            raise ValueError("a mail server is smtp://user:password@host:port or smtps://...")
+        if (parts.username is None) != (parts.password is None):
+            raise ValueError("a mail server takes a user and a password, or neither")
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _one_sender(cls, value: str | None) -> str | None:
+        if value is not None and _SENDER.fullmatch(value) is None:
+            raise ValueError("one address, like wicket@example.com")
+        return value
+
     @field_validator("stdio")
     @classmethod
     def _grammatical_keys(cls, value: dict[str, StdioServer]) -> dict[str, StdioServer]:
@@ -205,22 +259,20 @@ class Settings(BaseSettings):
             raise ValueError("WICKET_DATABASE_URL must begin with postgresql://")
         if bool(self.smtp_url) != bool(self.mail_from):
             raise ValueError("WICKET_SMTP_URL and WICKET_MAIL_FROM go together: set both or neither")
-        if self.public_url is not None and urlsplit(self.public_url).scheme not in {"http", "https"}:
-            raise ValueError("WICKET_PUBLIC_URL must be an http or https address")
         if not self.is_loopback and self.public_url is None:
             raise ValueError(
                 "listening beyond loopback needs WICKET_PUBLIC_URL, which Origin and Host are checked by"
+            )
+        if not self.is_loopback and self.smtp_url is None:
+            raise ValueError(
+                "listening beyond loopback needs WICKET_SMTP_URL and WICKET_MAIL_FROM: without them, sign-in codes are"
+                " printed on the console"
             )
         return self
 
     @property
     def is_loopback(self) -> bool:
-        if self.host == "localhost":
-            return True
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return _is_loopback(self.host)
 
     @property
     def base_url(self) -> str:
@@ -231,6 +283,15 @@ class Settings(BaseSettings):
     @property
     def sqlite_path(self) -> Path:
         return self.data_dir / "wicket.db"
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def load_settings(**flags: object) -> Settings:
@@ -248,6 +309,12 @@ def load_settings(**flags: object) -> Settings:
 def make_data_dir(settings: Settings) -> None:
     """Create the data directory, readable by its owner alone."""
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def find_secrets(settings: Settings) -> tuple[bytes, ...]:
+    """The server's secrets, newest first, as far as there are any; none is made."""
+    file = settings.data_dir / SECRET_FILE
+    return read_secrets(settings) if settings.secret_key or file.exists() else ()
 
 
 def read_secrets(settings: Settings) -> tuple[bytes, ...]:
