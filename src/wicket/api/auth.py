@@ -113,6 +113,8 @@ def _from_own_site(request: Request) -> None:
     parts_of(request).jar.check_site(request)
 
 
+LIMITED: Final = "too_many_requests"
+FROM_OWN_SITE: Final = ("csrf_failed", LIMITED)
 ADMITTED: Final = [Depends(_admit)]
 ADMITTED_HERE: Final = [Depends(_from_own_site), Depends(_admit)]
 
@@ -132,24 +134,26 @@ def _open_routes() -> APIRouter:
         "/api/auth/magic-link",
         status_code=202,
         dependencies=ADMITTED_HERE,
-        **by(Guard.PUBLIC, "too_many_codes"),
+        **by(Guard.PUBLIC, *FROM_OWN_SITE, "too_many_codes"),
     )(ask_code)
-    router.post("/api/auth/verify", dependencies=ADMITTED_HERE, **by(Guard.PUBLIC, "wrong_code"))(
-        verify_sign_in
-    )
+    router.post(
+        "/api/auth/verify", dependencies=ADMITTED_HERE, **by(Guard.PUBLIC, *FROM_OWN_SITE, "wrong_code")
+    )(verify_sign_in)
     return router
 
 
 def _session_routes() -> APIRouter:
     router = session_router("auth")
     root = "/api/auth/mfa"
-    factor = by(Guard.SESSION, "wrong_code", "too_many_attempts", "mfa_not_begun", "mfa_unreadable")
+    factor = by(Guard.SESSION, LIMITED, "wrong_code", "too_many_attempts", "mfa_not_begun", "mfa_unreadable")
     router.post("/api/auth/logout", status_code=204, **by(Guard.SESSION))(sign_out)
-    router.post(root + "/setup", dependencies=ADMITTED, **by(Guard.SESSION, "mfa_enrolled"))(set_up_factor)
+    router.post(root + "/setup", dependencies=ADMITTED, **by(Guard.SESSION, LIMITED, "mfa_enrolled"))(
+        set_up_factor
+    )
     router.post(
         root + "/verify-setup",
         dependencies=ADMITTED,
-        **by(Guard.SESSION, "wrong_code", "mfa_enrolled", "mfa_not_begun"),
+        **by(Guard.SESSION, LIMITED, "wrong_code", "mfa_enrolled", "mfa_not_begun"),
     )(confirm_factor)
     router.post(root + "/verify", dependencies=ADMITTED, **factor)(show_factor)
     router.post(root + "/disable", dependencies=ADMITTED, **factor)(disable_factor)
