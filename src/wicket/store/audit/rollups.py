@@ -17,12 +17,13 @@ counts a stretch does so once, whichever process that is and whenever it dies. H
 call, and may come twice, since a late outcome supersedes `interrupted`: what is added then is the difference.
 """
 
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
-import orjson
 import sqlalchemy as sa
 
 from wicket.core.model import Outcome
@@ -115,6 +116,23 @@ def apply_stretch(tx: sa.Connection, stretch: Stretch) -> None:
         _upsert(tx, rows)
 
 
+def find_lag_us(tx: sa.Connection, *, now_us: int) -> int:
+    """How old the oldest link is that was not counted yet; 0 when all were."""
+    _, position = read_position(tx)
+    writers = tables.writers.c
+    to_read = sa.select(writers.id).where(sa.or_(writers.id > position.known, writers.id.in_(position.seqs)))
+    oldest = now_us
+    for writer in tx.execute(to_read.order_by(writers.id).limit(WRITERS_MAX)).scalars().all():
+        for table, at in (
+            (tables.audit, tables.audit.c.decided_at),
+            (tables.outcomes, tables.outcomes.c.ended_at),
+        ):
+            behind = sa.select(at).where(table.c.writer == writer, table.c.seq > position.seq_of(writer))
+            first = tx.execute(behind.order_by(table.c.seq).limit(1)).scalar_one_or_none()
+            oldest = oldest if first is None else min(oldest, first)
+    return now_us - oldest
+
+
 def bucket_of(ms: float) -> int:
     """The bucket of a duration: eight to each doubling, so that its bounds are nine per cent apart."""
     return math.floor(BUCKETS_A_DOUBLING * math.log(abs(ms) + LEAST_MS) / math.log(2))
@@ -184,7 +202,7 @@ class _Adding:
         self._add(row, CALL, f"{row.service}:{row.tool}:{row.reason_code}", bool(row.denied), calls, failed)
 
     def policies(self, row: AnyRow, calls: int) -> None:
-        for policy in {policy["id"] for policy in orjson.loads(row.policies or "[]")}:
+        for policy in _ids_in(row.policies or "[]"):
             self._add(row, POLICY, f"{row.service}:{policy}", bool(row.denied), calls)
 
     def time(self, row: AnyRow, stage: str, bucket: int | None, calls: int) -> None:
@@ -210,6 +228,11 @@ class _Adding:
             sums[1] += failed
 
 
+@lru_cache(1_024)
+def _ids_in(policies: str) -> frozenset[str]:
+    return frozenset(policy["id"] for policy in json.loads(policies))
+
+
 # Whose call it was, when, and which: what the sums of an entry are found by.
 _PLACE: Final = (
     f"a.agent_id, a.member_id, g.owner_id, a.decided_at / {HOUR_US} AS hour,"
@@ -227,6 +250,8 @@ class _Words:
     """A number out of a JSON text, `{0}` the text and `{1}` its name."""
     member: str
     """A value out of a JSON text, as JSON text."""
+    floor: str
+    """The greatest integer not above a number that is above -1000."""
 
     def entries(self) -> sa.TextClause:
         decision = self._bucket("a.body", "decisionMs")
@@ -253,13 +278,17 @@ class _Words:
     def _bucket(self, text: str, name: str) -> str:
         """`bucket_of` a number."""
         ms = self.number.format(text, name)
-        return f"CAST(floor({BUCKETS_A_DOUBLING} * ln(abs({ms}) + {LEAST_MS}) / {math.log(2)}) AS integer)"
+        return self.floor.format(f"{BUCKETS_A_DOUBLING} * ln(abs({ms}) + {LEAST_MS}) / {math.log(2)}")
 
 
 _WORDS: Final = {
-    "sqlite": _Words("({0} ->> '{1}')", "({0} -> '{1}')"),
+    # SQLAlchemy puts a function of Python in the place of SQLite's own floor().
+    "sqlite": _Words("({0} ->> '{1}')", "({0} -> '{1}')", "(CAST({0} + 1000 AS integer) - 1000)"),
+    # PostgreSQL stumbles over escapes that mean no character it can hold, wherever in the text they are.
     "postgresql": _Words(
-        "CAST(CAST({0} AS json) ->> '{1}' AS double precision)", "CAST(CAST({0} AS json) -> '{1}' AS text)"
+        "CAST(CAST(replace({0}, '\\u', '/u') AS json) ->> '{1}' AS double precision)",
+        "CAST(CAST(replace({0}, '\\u', '/u') AS json) -> '{1}' AS text)",
+        "CAST(floor({0}) AS integer)",
     ),
 }
 _ENTRIES: Final = {name: words.entries() for name, words in _WORDS.items()}
@@ -271,6 +300,10 @@ _SEVERAL: Final = sa.text(
 _ENTRY: Final = sa.text(
     f"SELECT {_PLACE} FROM audit AS a"  # noqa: S608 - our own names
     " LEFT JOIN agents AS g ON g.id = a.agent_id WHERE a.id = :id"
+)
+
+_ENDINGS_OF: Final = sa.select(
+    *(tables.outcomes.c[name] for name in ("entry_id", "writer", "seq", "outcome", "ended_at", "body"))
 )
 
 
@@ -295,12 +328,11 @@ def _add_differences(
     tx: sa.Connection, entry_ids: Iterable[str], before: Position, after: Position, adding: _Adding
 ) -> None:
     """For entries that ended more than once: add what holds now and take away what was counted."""
-    outcomes = tables.outcomes
     for entry_id in entry_ids:
         entry = tx.execute(_ENTRY, {"id": entry_id}).one_or_none()
         if entry is None:
             continue
-        endings = tx.execute(sa.select(outcomes).where(outcomes.c.entry_id == entry_id)).all()
+        endings = tx.execute(_ENDINGS_OF.where(tables.outcomes.c.entry_id == entry_id)).all()
         _add_ending(entry, [row for row in endings if row.seq <= after.seq_of(row.writer)], 1, adding)
         _add_ending(entry, [row for row in endings if row.seq <= before.seq_of(row.writer)], -1, adding)
 
