@@ -125,12 +125,37 @@ def export(
 
 
 @app.command()
-def verify(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+def verify(
+    public_key: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--public-key",
+            help="who signs checkpoints, 64 hexadecimal digits or a file; this host's server key otherwise",
+            show_default=False,
+        ),
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option("--checkpoint", help="file of checkpoints that a sink has kept", show_default=False),
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
     """Check the whole log offline; exit code 1 names the first row that was changed, removed, added or moved."""
     from wicket.cli.work import verifying
 
-    if not verifying.verify_log(data_dir=data_dir, as_json=as_json):
+    if not verifying.verify_log(
+        data_dir=data_dir, public_keys=public_key or (), checkpoints=checkpoint, as_json=as_json
+    ):
         raise typer.Exit(1)
+
+
+@app.command()
+def key(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Print the public key by which checkpoints of the log are known; keep it where this host cannot write."""
+    from wicket.cli.work import verifying
+
+    verifying.print_keys(data_dir=data_dir, as_json=as_json)
 
 
 FILTERS: Mapping[str, str] = {
