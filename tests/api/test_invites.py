@@ -9,7 +9,7 @@ async def invited(ada: Person, agent_id: str, email: str) -> str:
     """The token of a fresh link."""
     made = await ada.post(f"/api/agents/{agent_id}/invite", {"email": email}, expect=201)
     page, _, token = str(made["url"]).partition("#token=")
-    assert page == "http://wicket.test/join"
+    assert page == "https://wicket.test/join"
     return token
 
 
