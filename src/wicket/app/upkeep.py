@@ -8,6 +8,7 @@ from wicket.core.checkpoints import Signer
 from wicket.core.keys import ServerKeys
 from wicket.runtime.otlp import Exporter
 from wicket.runtime.recorder import Recorder
+from wicket.runtime.rollups import Rollups
 from wicket.runtime.upkeep import upkeep
 from wicket.runtime.wire import AddressPolicy, HttpWire
 from wicket.settings import Settings
@@ -27,6 +28,9 @@ async def look_after_the_log(
         now=utc_now,
     )
     await stack.enter_async_context(looking_after)
+    rollups = Rollups(database)
+    await rollups.start()
+    stack.push_async_callback(rollups.stop)
     if settings.otlp_endpoint is not None:
         # The operator names the collector, so it may be on a private address.
         wire = HttpWire(addresses=AddressPolicy(allow_private=True))
