@@ -278,7 +278,7 @@ async def test_a_filter_that_meets_nothing_can_be_continued(log: Log) -> None:
     def fill(tx: sa.Connection) -> None:
         row = dict(tx.execute(sa.select(tables.audit).where(tables.audit.c.seq == 2)).mappings().one())
         newer = [
-            {**row, "id": f"ffffffff-0000-7000-8000-{number:012}", "seq": 100 + number}
+            {**row, "id": f"ffffffff-{number:04x}-7000-8000-{number:012}", "seq": 100 + number}
             for number in range(SCAN_MAX + 5_000)
         ]
         tx.execute(sa.insert(tables.audit), newer)

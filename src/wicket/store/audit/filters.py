@@ -1,12 +1,15 @@
 """What a reader of the log asks for: the parameters of `GET /api/audit`, parsed."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
+from ipaddress import ip_address
 from typing import Final, TypeVar
 
 from wicket.core.errors import Invalid
+from wicket.core.ids import uuid7
 from wicket.core.model import Effect, Outcome, Reason
 from wicket.store.instants import to_us
 
@@ -15,6 +18,7 @@ E = TypeVar("E", bound=StrEnum)
 TEXT_MAX: Final = 200
 _DAY: Final = timedelta(days=1)
 _MICROSECOND: Final = timedelta(microseconds=1)
+_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,16 @@ class AuditFilter:
     q: str | None = None
     """Part of the tool's name, the resource, the reason or the deny message, in any case."""
 
+    @property
+    def from_id(self) -> str | None:
+        """The least id that an entry of the first instant may have: ids begin with the instant."""
+        return None if self.from_us is None else uuid7(self.from_us, bytes(8))
+
+    @property
+    def to_id(self) -> str | None:
+        """The greatest id of the last instant."""
+        return None if self.to_us is None else uuid7(self.to_us, b"\xff" * 8)
+
 
 def parse_filter(parameters: Mapping[str, str]) -> AuditFilter:
     """Read the query parameters that filter; others are ignored. Raises Invalid naming the parameter."""
@@ -55,15 +69,55 @@ def parse_filter(parameters: Mapping[str, str]) -> AuditFilter:
         service=texts.get("service"),
         tool=texts.get("tool"),
         result=_choice(texts, "result", Effect),
-        member=texts.get("member"),
+        member=_member(texts),
         policy=texts.get("policy"),
         session=texts.get("session"),
-        agent_id=texts.get("agentId"),
+        agent_id=_uuid(texts, "agentId"),
         reason=_choice(texts, "reason", Reason),
         outcome=_choice(texts, "outcome", Outcome),
-        ip=texts.get("ip"),
+        ip=_address(texts),
         q=texts.get("q"),
     )
+
+
+def fold(text: str) -> str:
+    """Text as it is compared in any case: character by character, so that both databases can do the same.
+
+    Nothing becomes ASCII that was not: in plain text only plain letters have another case.
+    """
+    return text.lower() if text.isascii() else "".join(map(_fold_character, text))
+
+
+def _fold_character(character: str) -> str:
+    lower = character.lower()
+    return lower if len(lower) == 1 and lower.isascii() == character.isascii() else character
+
+
+def has_part(text: str | None, part: str) -> bool:
+    """Whether `part` is in the text, in any case."""
+    return text is not None and fold(part) in fold(text)
+
+
+def _member(texts: Mapping[str, str]) -> str | None:
+    text = texts.get("member", "").lower() or None
+    if text is not None and "@" not in text and not _UUID.fullmatch(text):
+        raise Invalid(f"`{text}` is neither a member's UUID nor an e-mail address", field="member")
+    return text
+
+
+def _uuid(texts: Mapping[str, str], name: str) -> str | None:
+    text = texts.get(name, "").lower() or None
+    if text is not None and not _UUID.fullmatch(text):
+        raise Invalid(f"`{text}` is no UUID: list the objects to find it", field=name)
+    return text
+
+
+def _address(texts: Mapping[str, str]) -> str | None:
+    text = texts.get("ip")
+    try:
+        return None if text is None else str(ip_address(text))
+    except ValueError as error:
+        raise Invalid(f"`{text}` is no IP address: write `192.0.2.7` or `2001:db8::7`", field="ip") from error
 
 
 def _choice(texts: Mapping[str, str], name: str, kind: type[E]) -> E | None:

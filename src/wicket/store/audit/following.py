@@ -19,9 +19,12 @@ import sqlalchemy as sa
 
 from wicket.core.errors import Invalid
 from wicket.store import tables
-from wicket.store.audit.render import SELECT_ENTRIES, AnyRow
+from wicket.store.audit.render import SELECT_ENDINGS, SELECT_ENTRIES, AnyRow
 
 PAGE_ROWS: Final = 500
+STRETCH_ROWS: Final = 5_000
+"""Of writers that have ended, read at once."""
+WRITERS_MAX: Final = 2**31
 POSITION_BYTES_MAX: Final = 64 * 1024
 FINISHED: Final = 2**63
 AGENTS_MAX: Final = 500
@@ -43,6 +46,11 @@ class Position:
         """The position behind a row."""
         known = dict.fromkeys(range(self.known + 1, writer), 0)
         return Position(max(self.known, writer), {**self.seqs, **known, writer: seq})
+
+    def covers(self, writer: sa.ColumnElement[int], seq: sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
+        """The condition that a row of a chain has been read."""
+        is_known = sa.or_(writer <= self.known, writer.in_([one for one in self.seqs if one > self.known]))
+        return sa.and_(is_known, *(sa.or_(writer != one, seq <= last) for one, last in self.seqs.items()))
 
     def merged(self, other: "Position") -> "Position":
         """As far as either has read."""
@@ -72,6 +80,7 @@ class Committed:
     entry: AnyRow
     """As of SELECT_ENTRIES."""
     outcome: AnyRow | None = None
+    """As of SELECT_ENDINGS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,22 +112,36 @@ def _last_seq(tx: sa.Connection, writer: int) -> int:
 
 
 def read_after(tx: sa.Connection, position: Position) -> Stretch:
-    """What was committed behind `position`; run it in one snapshot."""
+    """What was committed behind `position`; run it in one snapshot.
+
+    Writers that have ended come first, oldest first, and only so many rows of theirs at once: whoever comes back
+    after long may have missed thousands of starts. Those that still write follow when nothing else is left.
+    """
     writers = tables.writers.c
     to_read = tx.execute(
         sa.select(writers.id, writers.ended_at)
         .where(sa.or_(writers.id > position.known, writers.id.in_(position.seqs)))
-        .order_by(writers.id)
+        .order_by(writers.ended_at.is_(None), writers.id)
     ).all()
-    streams, seqs, is_end = [], dict[int, int](), True
+    seqs = {writer: position.seq_of(writer) for writer, ended_at in to_read if ended_at is None}
+    unread = {writer: position.seq_of(writer) for writer, ended_at in to_read if ended_at is not None}
+    streams, count, is_end = list[list[Committed]](), 0, True
     for writer, ended_at in to_read:
-        rows, last, is_all = _read_writer(tx, writer, position.seq_of(writer))
+        if unread and count >= STRETCH_ROWS:
+            break
+        rows, seqs[writer], is_all = _read_writer(tx, writer, position.seq_of(writer))
         streams.append(rows)
-        is_end = is_end and is_all
-        if ended_at is None or not is_all:
-            seqs[writer] = last
-    known = max([position.known, *(writer for writer, _ in to_read)])
-    return Stretch(list(heapq.merge(*streams, key=lambda row: row.at)), Position(known, seqs), is_end)
+        count, is_end = count + len(rows), is_end and is_all
+        if ended_at is not None:
+            del unread[writer]
+        if ended_at is not None and is_all:
+            del seqs[writer]
+    # Of those that nothing was read of, the new ones are new again next time.
+    begun = {writer: seq for writer, seq in unread.items() if writer <= position.known}
+    ids = [position.known, *(writer for writer, _ in to_read)]
+    known = max(ids) if len(begun) == len(unread) else min(unread.keys() - begun.keys()) - 1
+    rows_in_order = list(heapq.merge(*streams, key=lambda row: row.at))
+    return Stretch(rows_in_order, Position(known, seqs | begun), is_end and not unread)
 
 
 def _read_writer(tx: sa.Connection, writer: int, after: int) -> tuple[list[Committed], int, bool]:
@@ -128,8 +151,7 @@ def _read_writer(tx: sa.Connection, writer: int, after: int) -> tuple[list[Commi
         SELECT_ENTRIES.where(audit.writer == writer, audit.seq > after).order_by(audit.seq).limit(PAGE_ROWS)
     ).all()
     endings = tx.execute(
-        sa.select(tables.outcomes)
-        .where(outcomes.writer == writer, outcomes.seq > after)
+        SELECT_ENDINGS.where(outcomes.writer == writer, outcomes.seq > after)
         .order_by(outcomes.seq)
         .limit(PAGE_ROWS)
     ).all()
@@ -178,14 +200,17 @@ def parse_position(text: str) -> Position:
     try:
         packed = urlsafe_b64decode(text.encode() + b"=" * (-len(text) % 4))
         known, seqs = json.loads(decompressobj().decompress(packed, POSITION_BYTES_MAX))
-        return Position(_number(known), {_number(writer): _number(seq) for writer, seq in seqs})
-    except (BadBase64, BadDeflate, ValueError, TypeError) as error:
+        return Position(
+            _number(known, WRITERS_MAX),
+            {_number(writer, WRITERS_MAX): _number(seq, FINISHED) for writer, seq in seqs},
+        )
+    except (BadBase64, BadDeflate, RecursionError, ValueError, TypeError) as error:
         raise Invalid(
             "`Last-Event-ID` is none of ours: leave it out to start now", field="Last-Event-ID"
         ) from error
 
 
-def _number(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < FINISHED:
+def _number(value: Any, end: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < end:
         raise TypeError("a position is made of numbers")
     return value

@@ -13,14 +13,16 @@ from wicket.core.errors import Invalid, NotFound
 from wicket.core.model import JsonObject
 from wicket.store import tables
 from wicket.store.audit.filters import AuditFilter, parse_filter
-from wicket.store.audit.lanes import Found, count_up_to, find_ids, plan
+from wicket.store.audit.lanes import Place, count_up_to, find_ids
+from wicket.store.audit.planning import plan
 from wicket.store.audit.render import SELECT_ENTRIES, load_outcomes, render
 from wicket.store.audit.viewer import Viewer, viewer_of
 
 LIMIT_MAX: Final = 500
 OFFSET_MAX: Final = 1_000_000
+CURSOR_CHARS_MAX: Final = 200
 MEMBERS_MAX: Final = 1_000
-_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_CURSOR: Final = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:\+([0-9]{1,7}))?")
 
 __all__ = [
     "LIMIT_MAX",
@@ -61,14 +63,14 @@ def list_entries(
         raise Invalid(f"`limit` is a number from 1 to {LIMIT_MAX}", field="limit")
     if not 0 <= offset <= OFFSET_MAX:
         raise Invalid(f"`offset` is a number from 0 to {OFFSET_MAX}", field="offset")
-    before = None if cursor is None else _parse_cursor(cursor)
+    place = Place() if cursor is None else _parse_cursor(cursor)
     viewer = viewer_of(tx, account_id=account_id)
     search = plan(tx, wanted, viewer)
     if search is None:
-        return AuditPage((), None, 0)
-    found = find_ids(tx, search, before=before, limit=limit + 1, offset=offset)
-    page = found.ids[:limit]
-    return AuditPage(_load(tx, page, viewer), _next_cursor(found, limit), count_up_to(tx, search))
+        # To others, "none" would tell a name that nobody bears from one that is not theirs to know.
+        return AuditPage((), None, 0 if viewer.sees_all or viewer.sees_nothing else None)
+    found = find_ids(tx, search, Place(place.before, place.skip + offset), limit=limit)
+    return AuditPage(_load(tx, found.ids, viewer), _render_cursor(found.resume), count_up_to(tx, search))
 
 
 def get_entry(tx: sa.Connection, *, account_id: str, entry_id: str) -> JsonObject:
@@ -87,14 +89,19 @@ def list_members(tx: sa.Connection, *, account_id: str) -> list[JsonObject]:
     viewer = viewer_of(tx, account_id=account_id)
     members, agents, accounts = tables.members.c, tables.agents.c, tables.accounts.c
     own = sorted(viewer.open_members | viewer.withheld_members)
+    # The newest entry of each, which the index knows: with a limit no database makes one walk over all entries of it.
+    newest = (
+        sa.select(tables.audit.c.id)
+        .where(tables.audit.c.member_id == members.id)
+        .order_by(tables.audit.c.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
     rows = tx.execute(
         sa.select(members.id, accounts.email, agents.id.label("agent_id"), agents.name)
         .join(tables.agents, agents.id == members.agent_id)
         .join(tables.accounts, accounts.id == members.account_id)
-        .where(
-            sa.or_(agents.owner_id == account_id, members.id.in_(own)),
-            sa.exists().where(tables.audit.c.member_id == members.id),
-        )
+        .where(sa.or_(agents.owner_id == account_id, members.id.in_(own)), newest.is_not(None))
         .order_by(accounts.email, agents.name, members.id)
         .limit(MEMBERS_MAX)
     )
@@ -114,16 +121,19 @@ def _load(tx: sa.Connection, entry_ids: Sequence[str], viewer: Viewer) -> list[J
     ]
 
 
-def _next_cursor(found: Found, limit: int) -> str | None:
-    last = found.ids[limit - 1] if len(found.ids) > limit else found.resume
-    return None if last is None else urlsafe_b64encode(last.encode()).rstrip(b"=").decode()
+def _render_cursor(place: Place | None) -> str | None:
+    if place is None:
+        return None
+    text = f"{place.before}+{place.skip}" if place.skip else f"{place.before}"
+    return urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
 
 
-def _parse_cursor(cursor: str) -> str:
+def _parse_cursor(cursor: str) -> Place:
     try:
-        last = urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)).decode()
+        text = urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)).decode()
     except (BadBase64, ValueError):
-        last = ""
-    if not _ID.fullmatch(last):
+        text = ""
+    place = _CURSOR.fullmatch(text)
+    if place is None or int(place[2] or 0) > OFFSET_MAX:
         raise Invalid("`cursor` is none of ours: send the `nextCursor` of a page", field="cursor")
-    return last
+    return Place(place[1], int(place[2] or 0))

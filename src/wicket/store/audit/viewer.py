@@ -14,6 +14,8 @@ from wicket.core.model import MemberStatus, TrustMode
 from wicket.store import tables
 
 LIVE = (MemberStatus.PENDING, MemberStatus.APPROVED)
+IDS_MAX: Final = 1_000
+"""Policies or members that one name may stand for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,14 @@ class Viewer:
     def is_withheld(self, agent_id: str, member_id: str) -> bool:
         """Whether policy identities are to be left out of an entry."""
         return not self.sees_all and agent_id not in self.owned and member_id not in self.open_members
+
+    @property
+    def sees_nothing(self) -> bool:
+        return not (self.sees_all or self.owned or self.open_members or self.withheld_members)
+
+    def may_see(self, agent_id: str, member_id: str) -> bool:
+        """Whether an entry of theirs may be seen at all."""
+        return not self.is_withheld(agent_id, member_id) or member_id in self.withheld_members
 
     @property
     def visible(self) -> sa.ColumnElement[bool]:
@@ -73,3 +83,32 @@ def viewer_of(tx: sa.Connection, *, account_id: str | None) -> Viewer:
         withheld_members=frozenset(row.id for row in own if row.trust_mode == TrustMode.TRUSTED),
         sees_all=tx.execute(foreign).first() is None,
     )
+
+
+def policy_ids(tx: sa.Connection, policy: str, viewer: Viewer) -> list[str]:
+    """The policies with this id or key, of those that the viewer may know of."""
+    policies = tables.policies.c
+    found = sa.select(policies.id).where(sa.or_(policies.id == policy, policies.key == policy))
+    if not viewer.sees_all:
+        known = (
+            policies.agent_id.in_(sorted(viewer.owned)),
+            policies.member_id.in_(sorted(viewer.open_members)),
+        )
+        found = found.where(sa.or_(*known))
+    return list(tx.execute(found.limit(IDS_MAX)).scalars())
+
+
+def member_ids(tx: sa.Connection, member: str, viewer: Viewer) -> list[str]:
+    """The member with this id, or the memberships of an e-mail address that the viewer may know of."""
+    if "@" not in member:
+        return [member]
+    members, accounts = tables.members.c, tables.accounts.c
+    found = (
+        sa.select(members.id)
+        .join(tables.accounts, accounts.id == members.account_id)
+        .where(accounts.email == member)
+    )
+    if not viewer.sees_all:
+        own = sorted(viewer.open_members | viewer.withheld_members)
+        found = found.where(sa.or_(members.agent_id.in_(sorted(viewer.owned)), members.id.in_(own)))
+    return list(tx.execute(found.limit(IDS_MAX)).scalars())

@@ -1,0 +1,205 @@
+"""The log written out: batches of entries in short reads, and batches made into CSV or lines of JSON.
+
+An export shows the log as it stood when it began. It reads a batch at a time, each in a transaction of its own and
+behind the entry that the one before ended with; what was committed later, by whichever writer, is beyond the position
+at the beginning and left out. So whoever reads slowly holds nothing open, and neither repeats nor misses anything.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+import orjson
+import sqlalchemy as sa
+
+from wicket.core.jsonrpc import render_json_text
+from wicket.core.model import Json
+from wicket.store.audit.fields import FIELDS
+from wicket.store.audit.filters import AuditFilter
+from wicket.store.audit.following import Position
+from wicket.store.audit.lanes import Lane, Place, Search, find_ids
+from wicket.store.audit.planning import plan
+from wicket.store.audit.render import (
+    SELECT_ENDINGS,
+    SELECT_ENTRIES,
+    EndingRow,
+    EntryRow,
+    audit,
+    escape_controls,
+    outcomes,
+    values_of,
+)
+from wicket.store.audit.viewer import Viewer, viewer_of
+
+BATCH_ROWS: Final = 1_000
+"""Some three megabytes of rows: an export holds two batches, and what one of them was made into."""
+FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes for the beginning of something to calculate."""
+PLAIN: Final = frozenset({"id", "timestamp", "agentId", "memberId", "decision", "outcome", "seq", "hash"})
+"""Fields that are never null, and that nobody else chose a character of."""
+NUMBERS: Final = frozenset(
+    {
+        *("durationMs", "count", "upstreamStatus", "decisionMs", "recordMs", "upstreamMs"),
+        *("requestBytes", "responseBytes"),
+    }
+)
+REPEATED: Final = frozenset({"matchedPolicyIds", "matchedPolicyNames", "matchedPolicies", "resources"})
+"""Structures of which a few come again and again."""
+_CONTROLS: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+"""All but the tab."""
+
+
+class ExportFormat(StrEnum):
+    CSV = "csv"
+    JSONL = "jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Entries, newest first, with how they ended; not rendered yet."""
+
+    entries: Sequence[EntryRow]
+    endings: Mapping[str, Sequence[EndingRow]]
+    viewer: Viewer
+    resume: Place | None
+    """Where the next batch begins; None: there is none."""
+
+    def values(self) -> Iterator[tuple[Json, ...]]:
+        """What stands in each of FIELDS, entry by entry."""
+        for row in self.entries:
+            is_withheld = self.viewer.is_withheld(row[4], row[8])
+            yield values_of(row, self.endings.get(row[0], ()), is_withheld=is_withheld)
+
+
+def read_batch(
+    tx: sa.Connection,
+    *,
+    account_id: str | None,
+    wanted: AuditFilter,
+    until: Position,
+    place: Place,
+    most: int = BATCH_ROWS,
+) -> Batch:
+    """The next entries that match, of those the account may see now; perhaps none, and yet more behind them."""
+    viewer = viewer_of(tx, account_id=account_id)
+    search = plan(tx, wanted, viewer, until=until)
+    if search is None:
+        return Batch((), {}, viewer, None)
+    lane = search.only_lane
+    if lane is not None and lane.id is audit.id:
+        rows = _walk(tx, search, lane, place, most)
+        resume = Place(rows[-1][0]) if len(rows) == most else None
+    else:
+        found = find_ids(tx, search, place, limit=most)
+        rows = _fetch(tx, SELECT_ENTRIES.where(audit.id.in_(found.ids)).order_by(audit.id.desc()))
+        resume = found.resume
+    entries = [row for row in rows if row[2] <= until.seq_of(row[1])]
+    return Batch(entries, _endings(tx, entries, until), viewer, resume)
+
+
+def _walk(tx: sa.Connection, search: Search, lane: Lane, place: Place, most: int) -> Sequence[EntryRow]:
+    """Straight along an index, where it brings nothing but what matches."""
+    walk = SELECT_ENTRIES.where(*search.conditions(lane, place.before)).order_by(audit.id.desc())
+    return _fetch(tx, walk.limit(most).offset(place.skip))
+
+
+def _endings(
+    tx: sa.Connection, entries: Sequence[EntryRow], until: Position
+) -> Mapping[str, Sequence[EndingRow]]:
+    ids = [row[0] for row in entries]
+    found: dict[str, list[EndingRow]] = {}
+    for row in _fetch(tx, SELECT_ENDINGS.where(outcomes.entry_id.in_(ids))) if ids else ():
+        if row[2] <= until.seq_of(row[1]):
+            found.setdefault(row[0], []).append(row)
+    return found
+
+
+def _fetch(tx: sa.Connection, statement: sa.Select[*tuple[Any, ...]]) -> Sequence[Sequence[Any]]:
+    """Rows as the driver has them: what SQLAlchemy makes of each takes as long as reading it."""
+    result = tx.execute(statement)
+    rows: Sequence[Sequence[Any]] = result.cursor.fetchall()
+    result.close()
+    return rows
+
+
+def render_head(form: ExportFormat) -> bytes:
+    """What stands before the first entry."""
+    return (",".join(FIELDS) + "\r\n").encode() if form is ExportFormat.CSV else b""
+
+
+def render_batch(batch: Batch, form: ExportFormat) -> bytes:
+    """The entries, each on a line of its own, whatever was recorded."""
+    return _csv(batch) if form is ExportFormat.CSV else _jsonl(batch)
+
+
+def _jsonl(batch: Batch) -> bytes:
+    lines = [_dump(dict(zip(FIELDS, values, strict=True))) for values in batch.values()]
+    return escape_controls(b"".join([line + b"\n" for line in lines]))
+
+
+def _csv(batch: Batch) -> bytes:
+    texts, structures = _Texts(), _Structures()
+
+    def maker(field: str) -> Callable[[Any], str]:
+        if field in PLAIN:
+            return str
+        if field in NUMBERS:
+            return lambda value: "" if value is None else str(value)
+        if field in REPEATED:
+            return lambda value: structures[_dump(value)]
+        return _render_cell if field == "toolArgs" else texts.__getitem__
+
+    makers = [maker(field) for field in FIELDS]
+    lines = [
+        ",".join([make(value) for make, value in zip(makers, values, strict=True)])
+        for values in batch.values()
+    ]
+    return "".join([line + "\r\n" for line in lines]).encode(errors="backslashreplace")
+
+
+class _Texts(dict[str | None, str]):
+    """Cells of texts that come again and again in a batch."""
+
+    def __missing__(self, value: str | None) -> str:
+        cell = self[value] = _render_cell(value)
+        return cell
+
+
+class _Structures(dict[bytes, str]):
+    """The same of lists and objects, by what they are as JSON."""
+
+    def __missing__(self, text: bytes) -> str:
+        cell = self[text] = _quote(escape_controls(text).decode())
+        return cell
+
+
+def _render_cell(value: Json) -> str:
+    """A cell as it stands in a line (RFC 4180)."""
+    return _quote(cell_of(value))
+
+
+def _quote(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"' if '"' in text or "," in text else text
+
+
+def cell_of(value: Json) -> str:
+    """What a cell says: objects as JSON, nothing for null, no text that could be taken for a formula, and one line."""
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        return escape_controls(_dump(value)).decode()
+    text = f"'{value}" if value.startswith(FORMULA_STARTS) else value
+    return text if text.isprintable() else _CONTROLS.sub(_escape, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode()
+
+
+def _dump(value: Json) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # half of a surrogate pair
+        return render_json_text(value).encode()
