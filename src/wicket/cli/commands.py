@@ -65,6 +65,22 @@ app.command()(demo)
 
 
 @app.command()
+def login(
+    email: Annotated[str, typer.Option(help="who signs in; the account is made when there is none")],
+    public_url: Annotated[
+        str | None,
+        typer.Option(help="the address that browsers use; WICKET_PUBLIC_URL otherwise", show_default=False),
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print a link that signs somebody in to the dashboard, once, within 15 minutes."""
+    from wicket.cli.work import signing_in
+
+    signing_in.log_in(email, public_url=public_url, data_dir=data_dir, as_json=as_json)
+
+
+@app.command()
 def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Look at this host and say what to mend; exit code 1 when there is something."""
     from wicket.cli.work import doctor

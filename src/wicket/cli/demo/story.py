@@ -17,6 +17,7 @@ from wicket.cli.demo.summary import Summary, print_summary, render_summary
 from wicket.cli.exits import Exit, exit_code
 from wicket.cli.output import print_json, say
 from wicket.cli.work.host import open_host
+from wicket.cli.work.signing_in import make_link
 from wicket.core.errors import WicketError
 from wicket.core.model import JsonObject
 from wicket.settings import load_settings
@@ -78,8 +79,10 @@ async def _tell(telling: Telling) -> Summary:
             shown, spoken = await _act(telling, people)
             entries = await _read_log(control, people.agent_id, len(spoken))
         report = await host.database.read(verify)
+        link = await make_link(host, cast.OWNER, base_url=telling.base_url)
     return Summary(
         base_url=telling.base_url,
+        sign_in_url=link.url,
         props=Props(telling.data_dir),
         token=token,
         people=people,

@@ -21,6 +21,7 @@ class Summary:
     """The whole story."""
 
     base_url: str
+    sign_in_url: str
     props: Props
     token: str
     people: Cast
@@ -70,6 +71,7 @@ class Summary:
             "what was denied": f"{wicket} audit list --data-dir {folder} --result DENY",
             "is the log whole": f"{wicket} audit verify --data-dir {folder}",
             "may Ben write": f"{configured} can {COLLEAGUE} notes__write_note",
+            "sign in again": f"{configured} login --email {OWNER}",
             "stop the agent": f"{wicket} agents disable {AGENT} --data-dir {folder}",
             "the REST API": f"curl -s {self.base_url}/api/agents -H 'Authorization: Bearer {self.token}'",
         }
@@ -103,7 +105,9 @@ def print_summary(summary: Summary, *, stays: bool, keeps: bool) -> None:
 
 
 def _print_going_on(summary: Summary, *, keeps: bool) -> None:
-    print_line(f"\nWicket stays up on {summary.base_url}. Connect your own client as {OWNER}:")
+    print_line(f"\nWicket stays up on {summary.base_url}. Sign in as {OWNER}, once, within 15 minutes:")
+    print_line(f"\n    {summary.sign_in_url}")
+    print_line(f"\nConnect your own client as {OWNER}:")
     for name, snippet in summary.snippets.items():
         print_line(f"\n  {name}\n    {snippet}")
     print_line("\nIn another terminal:")
@@ -120,6 +124,7 @@ def render_summary(summary: Summary) -> JsonObject:
         "asPlanned": summary.is_as_planned,
         "url": summary.base_url,
         "mcpUrl": summary.mcp_url,
+        "signInUrl": summary.sign_in_url,
         "dataDir": str(summary.props.data_dir),
         "config": str(summary.props.config),
         "token": summary.token,
