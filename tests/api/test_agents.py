@@ -57,6 +57,31 @@ async def test_the_list_is_searched_sorted_and_cut(wicket: Instance) -> None:
     assert (names_of(page), page["total"]) == (["beta"], 3)
 
 
+async def test_what_is_searched_for_is_taken_as_it_is(wicket: Instance) -> None:
+    ada = await wicket.person("ada")
+    for name in ("100% sure", "a_b", "axb", "back\\slash", "straße", "cafe\u0301"):
+        await ada.make_agent(name)
+    found = {
+        said: names_of(await ada.get("/api/agents", search=said, sortBy="name"))
+        for said in ("%", "_", "\\", "STRASSE", "CAFÉ", "a.b", "' OR 1=1 --")
+    }
+    assert found == {
+        "%": ["100% sure"], "_": ["a_b"], "\\": ["back\\slash"], "STRASSE": ["straße"], "CAFÉ": ["café"],
+        "a.b": [], "' OR 1=1 --": [],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["status=gone", "role=admin", "sortBy=id", "sortDir=up", "limit=0", "limit=501", "offset=-1", "more=1",
+     "search=%00", "tag=%00", "limit=x", "cursor=x"],
+)  # fmt: skip
+async def test_a_filter_that_means_nothing_is_named(wicket: Instance, query: str) -> None:
+    ada = await wicket.person("ada")
+    answer = await ada.http.get(f"/api/agents?{query}")
+    assert (answer.status_code, answer.json()["field"]) == (400, query.partition("=")[0])
+
+
 async def test_an_agent_is_renamed_tagged_and_deleted(wicket: Instance) -> None:
     ada = await wicket.person("ada")
     path = f"/api/agents/{await ada.make_agent(tags=['old'])}"

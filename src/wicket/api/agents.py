@@ -1,13 +1,14 @@
 """Agents: names and tags, the kill switch, enabled services, settings."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from fastapi import APIRouter, Body, Query, Response
 from pydantic import Field
 
+from wicket.api.etags import IfMatch, put_etag
 from wicket.api.guards import Guard, by
 from wicket.api.http import AgentId, ApiParts, Asker, Caller, PageQuery, Parts, Text, guarded_router
 from wicket.api.models import In, ListOut, Out, RawObject
@@ -16,6 +17,8 @@ from wicket.store import agents, rights
 from wicket.store.agents import SeenAgent, StoredAgent, StoredSettings
 from wicket.store.db import Transaction
 from wicket.store.pins import SeenTool, seen_tools
+
+R = TypeVar("R")
 
 
 class AgentOut(Out):
@@ -95,12 +98,12 @@ def routes() -> APIRouter:
     router.get("/api/agents", **by(Guard.ACCOUNT))(list_agents)
     router.post("/api/agents", status_code=201, **by(Guard.ACCOUNT))(create_agent)
     router.get("/api/agents/{agentId}", **by(Guard.MEMBER))(read_agent)
-    router.put("/api/agents/{agentId}", **by(Guard.OWNER))(update_agent)
+    router.put("/api/agents/{agentId}", **by(Guard.OWNER, "version_conflict"))(update_agent)
     router.delete("/api/agents/{agentId}", status_code=204, **by(Guard.OWNER))(delete_agent)
-    router.put("/api/agents/{agentId}/status", **by(Guard.OWNER))(put_status)
-    router.put("/api/agents/{agentId}/services", **by(Guard.OWNER))(put_services)
+    router.put("/api/agents/{agentId}/status", **by(Guard.OWNER, "version_conflict"))(put_status)
+    router.put("/api/agents/{agentId}/services", **by(Guard.OWNER, "version_conflict"))(put_services)
     router.get("/api/agents/{agentId}/settings", **by(Guard.APPROVED))(read_settings)
-    router.put("/api/agents/{agentId}/settings", **by(Guard.OWNER))(put_settings)
+    router.put("/api/agents/{agentId}/settings", **by(Guard.OWNER, "version_conflict"))(put_settings)
     return router
 
 
@@ -136,29 +139,37 @@ async def create_agent(body: AgentIn, response: Response, caller: Caller, parts:
         agents=(),
     )
     response.headers["Location"] = f"/api/agents/{agent.id}"
-    return AgentOut.of(agent)
+    return _tagged(agent, response)
 
 
-async def read_agent(agent_id: AgentId, caller: Caller, parts: Parts) -> AgentOut:
+async def read_agent(agent_id: AgentId, response: Response, caller: Caller, parts: Parts) -> AgentOut:
     """One agent."""
     seen = await parts.db.read(agents.get_agent_of, agent_id=agent_id, account_id=caller.account_id)
-    return AgentOut.seen(seen)
+    return _tagged(seen.agent, response, seen.role)
 
 
-async def update_agent(agent_id: AgentId, body: AgentChangeIn, caller: Caller, parts: Parts) -> AgentOut:
+async def update_agent(
+    agent_id: AgentId,
+    body: AgentChangeIn,
+    response: Response,
+    if_match: IfMatch,
+    caller: Caller,
+    parts: Parts,
+) -> AgentOut:
     """Rename or tag an agent; what is left out stays. The trust mode never changes."""
     agent = await parts.db.change(
-        rights.as_owner,
+        _as_owner,
         agents.update_agent,
         agent_id=agent_id,
-        account_id=caller.account_id,
+        caller=caller,
+        if_match=if_match,
         name=body.name,
         tags=body.tags,
         actor_id=caller.account_id,
         now=parts.now(),
         agents=[agent_id],
     )
-    return AgentOut.of(agent)
+    return _tagged(agent, response)
 
 
 async def delete_agent(agent_id: AgentId, caller: Caller, parts: Parts) -> None:
@@ -174,33 +185,39 @@ async def delete_agent(agent_id: AgentId, caller: Caller, parts: Parts) -> None:
     )
 
 
-async def put_status(agent_id: AgentId, body: StatusIn, caller: Caller, parts: Parts) -> AgentOut:
+async def put_status(
+    agent_id: AgentId, body: StatusIn, response: Response, if_match: IfMatch, caller: Caller, parts: Parts
+) -> AgentOut:
     """The kill switch: while `disabled`, every call of the agent is refused; keys stay as they are."""
     is_stop = body.status is AgentStatus.DISABLED
     change = parts.db.change_urgently if is_stop else parts.db.change
     agent = await change(
-        rights.as_owner,
+        _as_owner,
         agents.set_status,
         agent_id=agent_id,
-        account_id=caller.account_id,
+        caller=caller,
+        if_match=if_match,
         status=body.status,
         reason=body.reason,
         actor_id=caller.account_id,
         now=parts.now(),
         agents=[agent_id],
     )
-    return AgentOut.of(agent)
+    return _tagged(agent, response)
 
 
-async def put_services(agent_id: AgentId, body: ServicesIn, caller: Caller, parts: Parts) -> AgentOut:
+async def put_services(
+    agent_id: AgentId, body: ServicesIn, response: Response, if_match: IfMatch, caller: Caller, parts: Parts
+) -> AgentOut:
     """Replace the enabled services. A local server is asked for its tools first, which are pinned."""
     seen = await parts.db.read(rights.require_owner, agent_id=agent_id, account_id=caller.account_id)
     fetched = await _fetch_local(parts, [key for key in body.services if key not in seen.agent.services])
     agent = await parts.db.change(
-        rights.as_owner,
+        _as_owner,
         agents.set_services,
         agent_id=agent_id,
-        account_id=caller.account_id,
+        caller=caller,
+        if_match=if_match,
         services=body.services,
         local=parts.stdio,
         local_tools=fetched,
@@ -209,30 +226,62 @@ async def put_services(agent_id: AgentId, body: ServicesIn, caller: Caller, part
         now=parts.now(),
         agents=[agent_id],
     )
-    return AgentOut.of(agent)
+    return _tagged(agent, response)
 
 
-async def read_settings(agent_id: AgentId, caller: Caller, parts: Parts) -> SettingsOut:
+async def read_settings(agent_id: AgentId, response: Response, caller: Caller, parts: Parts) -> SettingsOut:
     """Where the agent differs from the instance."""
-    return SettingsOut.of(await parts.db.read(_read_settings, agent_id=agent_id, caller=caller))
+    settings = await parts.db.read(_read_settings, agent_id=agent_id, caller=caller)
+    put_etag(response, agents.etag_of_settings(settings))
+    return SettingsOut.of(settings)
 
 
 async def put_settings(
-    agent_id: AgentId, body: Annotated[RawObject, Body()], caller: Caller, parts: Parts
+    agent_id: AgentId,
+    body: Annotated[RawObject, Body()],
+    response: Response,
+    if_match: IfMatch,
+    caller: Caller,
+    parts: Parts,
 ) -> SettingsOut:
     """Replace the agent's settings; null or absent is the instance's."""
     settings = agents.parse_settings(body, known_zones=parts.known_zones)
     await parts.db.change(
-        rights.as_owner,
+        _as_owner,
         agents.put_settings,
         agent_id=agent_id,
-        account_id=caller.account_id,
+        caller=caller,
+        if_match=if_match,
+        still=agents.check_settings,
         settings=settings,
         actor_id=caller.account_id,
         now=parts.now(),
         agents=[agent_id],
     )
+    put_etag(response, agents.etag_of_settings(settings))
     return SettingsOut.of(settings)
+
+
+def _tagged(agent: StoredAgent, response: Response, role: Role = Role.OWNER) -> AgentOut:
+    put_etag(response, agents.etag_of(agent))
+    return AgentOut.of(agent, role)
+
+
+def _as_owner(
+    tx: Transaction,
+    fn: Callable[..., R],
+    /,
+    *,
+    agent_id: str,
+    caller: Asker,
+    if_match: Collection[str] | None,
+    still: Callable[..., None] = agents.check_agent,
+    **kwargs: object,
+) -> R:
+    """Run a store function on an agent that the caller owns, if it is still what the caller has read."""
+    rights.require_owner(tx, agent_id=agent_id, account_id=caller.account_id)
+    still(tx, agent_id=agent_id, etags=if_match)
+    return fn(tx, agent_id=agent_id, **kwargs)
 
 
 def _read_settings(tx: Transaction, *, agent_id: str, caller: Asker) -> StoredSettings:

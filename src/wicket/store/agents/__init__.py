@@ -1,5 +1,6 @@
 """Agents: who owns them, whether they may act, which services they have, how they differ from the instance."""
 
+from wicket.store.agents.etags import check_agent, check_settings, etag_of, etag_of_settings
 from wicket.store.agents.reads import (
     DIRECTIONS,
     SORTS,
@@ -28,8 +29,12 @@ __all__ = [
     "ServiceState",
     "StoredAgent",
     "StoredSettings",
+    "check_agent",
+    "check_settings",
     "create_agent",
     "delete_agent",
+    "etag_of",
+    "etag_of_settings",
     "find_agents",
     "get_agent",
     "get_agent_of",
