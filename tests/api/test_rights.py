@@ -21,6 +21,7 @@ MATRIX = [
     ("POST", "/invite", {"email": "new@example.com"}, (201, 403, 403, 404)),
     ("GET", "/invites", None, (200, 403, 403, 404)),
     ("DELETE", "/invites/0f5ad4a1-7be5-4a8a-8d32-a8a2c4cfae4e", None, (404, 403, 403, 404)),
+    ("GET", "/onboarding", None, (200, 200, 200, 404)),
     ("POST", "/join", {"token": "made up"}, (404, 404, 404, 404)),
     ("GET", "/members", None, (200, 200, 200, 404)),
     ("PUT", "/members/{own}/status", {"status": "approved"}, (409, 403, 403, 404)),
