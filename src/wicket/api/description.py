@@ -9,7 +9,8 @@ from itertools import groupby
 from typing import Any, Final
 
 from wicket.api.cookies import CSRF_HEADER
-from wicket.api.guards import GUARD, OWN_CODES, SCOPE, Guard
+from wicket.api.examples import BODIES
+from wicket.api.guards import GUARD, OPEN, OWN_CODES, SCOPE, Guard
 from wicket.api.models import Problem
 from wicket.api.problems import MEDIA_TYPE
 from wicket.core.codes import CODES
@@ -18,9 +19,10 @@ METHODS: Final = ("get", "put", "post", "delete")
 REFERENCE: Final = "#/components/{}/{}"
 RETRYABLE: Final = frozenset({429, 503})
 
-TOKEN: Final = {"token": []}
-SESSION_READS: Final = {"session": []}
-SESSION_CHANGES: Final = {"session": [], "csrf": []}
+Required = dict[str, list[str]]
+TOKEN: Final[Required] = {"token": []}
+SESSION_READS: Final[Required] = {"session": []}
+SESSION_CHANGES: Final[Required] = {"session": [], "csrf": []}
 SCHEMES: Final[Mapping[str, Mapping[str, str]]] = {
     "token": {
         "type": "http",
@@ -73,6 +75,7 @@ def complete(described: Described) -> Described:
         operation["security"] = security_of(guard, method)
         own = operation.pop(OWN_CODES, [])
         _summarise(operation)
+        _show_example(operation)
         responses = operation["responses"]
         responses.pop("422", None)
         codes = sorted(
@@ -97,7 +100,7 @@ def scope_of(method: str) -> str:
     return "read" if method == "get" else "write"
 
 
-def security_of(guard: Guard, method: str) -> list[dict[str, list[str]]]:
+def security_of(guard: Guard, method: str) -> list[Required]:
     """The alternatives that OpenAPI asks for; none is nobody's business."""
     session = SESSION_READS if method == "get" else SESSION_CHANGES
     match guard:
@@ -123,8 +126,8 @@ def _codes_of(guard: Guard, method: str, operation: Mapping[str, Any]) -> Iterat
     elif places - {"path"}:
         yield "invalid"
     yield from _refusals(guard)
-    if guard not in {Guard.PUBLIC, Guard.COLLECTOR} and method != "get":
-        yield "csrf_failed"
+    if guard not in OPEN and method != "get":
+        yield from ("csrf_failed", *(() if guard is Guard.SESSION else ("insufficient_scope",)))
 
 
 def _refusals(guard: Guard) -> Iterator[str]:
@@ -136,7 +139,7 @@ def _refusals(guard: Guard) -> Iterator[str]:
         case Guard.SESSION:
             yield from ("unauthenticated", "session_required")
         case _:
-            yield from ("unauthenticated", "insufficient_scope", "mfa_required", "mfa_setup_required")
+            yield from ("unauthenticated", "mfa_required", "mfa_setup_required")
             yield from _OF_RIGHTS.get(guard, ())
 
 
@@ -157,6 +160,12 @@ def _summarise(operation: Described) -> None:
         operation["description"] = about
     else:
         operation.pop("description", None)
+
+
+def _show_example(operation: Described) -> None:
+    body = BODIES.get(operation["operationId"])
+    if body is not None and "requestBody" in operation:
+        operation["requestBody"]["content"]["application/json"]["example"] = dict(body)
 
 
 def _problems(status: int, codes: Sequence[str], used: set[str]) -> Described:
