@@ -73,15 +73,13 @@ async def test_a_code_of_a_mail_signs_in(wicket: Instance, browser: Browser) -> 
     await browser.post("/api/agents", {"name": "helper", "trustMode": "trusted"}, expect=201)
 
 
-@pytest.mark.parametrize(
-    "spell", [str.lower, str.upper, " {} ".format, lambda code: f"{code[:3]}-{code[3:]}"]
-)
-async def test_a_code_may_be_typed_as_people_type(wicket: Instance, browser: Browser, spell: object) -> None:
-    assert callable(spell)
+async def test_a_code_may_be_typed_as_people_type(wicket: Instance, browser: Browser) -> None:
     ada = await wicket.person("ada")
-    code = await browser.ask_code(ada.email)
-    await browser.post("/api/auth/verify", {"email": ada.email, "code": spell(code)})
-    assert browser.cookie
+    for between in ("", " ", "-"):
+        code = (await browser.ask_code(ada.email)).lower()
+        await browser.post(
+            "/api/auth/verify", {"email": ada.email, "code": f" {code[:3]}{between}{code[3:]} "}
+        )
 
 
 async def test_a_code_works_once(wicket: Instance, browser: Browser) -> None:
@@ -180,7 +178,7 @@ async def test_nothing_tells_who_has_an_account(wicket: Instance, browser: Brows
         seen.append([(one.status_code, one.headers.multi_items(), one.content) for one in (asked, tried)])
     assert seen[0] == seen[1]
     assert seen[0][0][0] == 202
-    assert [one for one in wicket.mails if "nobody" in one] == []
+    assert [one for one in wicket.mails if "nobody@" in one] == []
     # The work is the same too: a row each, and a guess each.
     assert await wicket.database.read(guesses) == [1, 1]
 
@@ -222,41 +220,40 @@ async def test_who_may_sign_up_is_a_setting(
             assert (await browser.sign_in(email))["authenticated"] is True
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        {},
-        {"email": "ada@example.com"},
-        {"code": "ABCDEF"},
-        {"email": "ada@example.com", "code": "ABCDEF", "token": "x"},
-        {"email": "ada@example.com", "token": "x"},
-        {"email": "ada@example.com", "code": 123456},
-        {"email": ["ada@example.com"], "code": "ABCDEF"},
-        {"email": "ada@example.com\r\nBcc: all@example.com", "code": "ABCDEF"},
-        {"email": "ada@example.com", "code": "A" * 101},
-        {"email": "ada@example.com", "code": "ABCDEF", "accountId": "x"},
-    ],
+NO_WAYS: tuple[dict[str, object], ...] = (
+    {},
+    {"email": "ada@example.com"},
+    {"code": "ABCDEF"},
+    {"email": "ada@example.com", "code": "ABCDEF", "token": "x"},
+    {"email": "ada@example.com", "token": "x"},
+    {"email": "ada@example.com", "code": 123456},
+    {"email": ["ada@example.com"], "code": "ABCDEF"},
+    {"email": "ada@example.com\r\nBcc: all@example.com", "code": "ABCDEF"},
+    {"email": "ada@example.com", "code": "A" * 101},
+    {"email": "ada@example.com", "code": "ABCDEF", "accountId": "x"},
 )
-async def test_what_is_no_way_to_sign_in_is_refused(browser: Browser, body: object) -> None:
-    assert (await browser.post("/api/auth/verify", body, expect=400))["code"] == "invalid"
+NO_ADDRESSES = ("", "ada", "ada@example.com,eve@example.com", "ada@example.com\n", "\u212aate@example.com")
+NO_CODES = ("\u017f" * 6, "\u212a" * 6, "ABCDEF" * 2, "ABC", "", " ", "\uff21" * 6)
 
 
-@pytest.mark.parametrize(
-    "email", ["", "ada", "ada@example.com,eve@example.com", "ada@example.com\n", "\u212ada@x.de"]
-)
-async def test_what_is_no_address_gets_no_code(browser: Browser, email: str) -> None:
-    problem = await browser.post("/api/auth/magic-link", {"email": email}, expect=400)
-    assert (problem["code"], problem["field"]) == ("invalid", "email")
+async def test_what_is_no_way_to_sign_in_is_refused(browser: Browser) -> None:
+    for body in NO_WAYS:
+        assert (await browser.post("/api/auth/verify", body, expect=400))["code"] == "invalid", body
+
+
+async def test_what_is_no_address_gets_no_code(browser: Browser) -> None:
+    for email in NO_ADDRESSES:
+        problem = await browser.post("/api/auth/magic-link", {"email": email}, expect=400)
+        assert (problem["code"], problem["field"]) == ("invalid", "email")
     assert browser.wicket.mails == []
 
 
-@pytest.mark.parametrize("code", ["ſſſſſſ", "\u212aKKKKK", "ABCDEF" * 2, "ABC", "", " "])
-async def test_a_look_alike_is_not_the_code(wicket: Instance, browser: Browser, code: str) -> None:
+async def test_what_is_no_code_is_wrong(wicket: Instance, browser: Browser) -> None:
     ada = await wicket.person("ada")
-    await browser.ask_code(ada.email)
-    assert (await browser.post("/api/auth/verify", {"email": ada.email, "code": code}, expect=400))[
-        "code"
-    ] == ("wrong_code")
+    for code in NO_CODES:
+        await browser.ask_code(ada.email)
+        problem = await browser.post("/api/auth/verify", {"email": ada.email, "code": code}, expect=400)
+        assert problem["code"] == "wrong_code"
 
 
 async def test_a_link_of_the_host_signs_in_once_and_makes_the_account(
