@@ -19,6 +19,8 @@ from wicket.api import (
     onboarding,
     policies,
     problems,
+    reading,
+    stats,
     tokens,
     tools,
 )
@@ -39,6 +41,8 @@ GROUPS: Final = (
     tools,
     policies,
     mock_calls,
+    stats,  # before `audit`, which would take the name of the histogram for an entry's
+    reading,  # the same
     audit,
 )
 HEADERS: Final = {
