@@ -17,7 +17,9 @@ from wicket.core.keys import ServerKeys
 from wicket.core.mock import MockAnswer, MockCall
 from wicket.core.model import Connector, ConnectorKind, JsonObject
 from wicket.runtime.mail import ConsoleMailer
+from wicket.runtime.reading import LogReaders
 from wicket.runtime.sign_in import SignIn, SignInRules
+from wicket.runtime.tail import Tail
 from wicket.runtime.upstream import Credential
 from wicket.store import accounts, members
 from wicket.store.accounts import Scope
@@ -222,6 +224,7 @@ async def open_instance(
             now=now,
             mock_call=no_proxy,
             vet_url=vet_url,
+            readers=LogReaders(database, Tail(database)),
             tiers_from_annotations=frozenset({"notes"}),
         )
     )

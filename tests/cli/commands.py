@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
-from io import StringIO
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 
 from wicket.cli import run
@@ -36,10 +36,11 @@ class Ended:
 
 
 def wicket(*arguments: str | Path) -> Ended:
-    out, err = StringIO(), StringIO()
+    out, err = TextIOWrapper(BytesIO(), encoding="utf-8", newline=""), StringIO()
     with redirect_stdout(out), redirect_stderr(err):
         code = run([str(argument) for argument in arguments])
-    return Ended(code, out.getvalue(), err.getvalue())
+        out.seek(0)
+        return Ended(code, out.read(), err.getvalue())
 
 
 def command_line(*arguments: str | Path) -> list[str]:

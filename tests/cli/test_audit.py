@@ -10,8 +10,8 @@ import pytest
 
 from tests.cli.commands import started, wicket
 from tests.cli.conftest import Left
-from wicket.cli.work.export import cell_of
 from wicket.core.model import Json
+from wicket.store.audit.export import cell_of
 from wicket.store.audit.fields import FIELDS
 from wicket.store.db.sqlite import connect_raw
 
@@ -102,7 +102,9 @@ def test_an_exported_file_is_its_owners_alone_and_never_overwritten(left: Left, 
         ("-1", "'-1"),
         ("@cmd", "'@cmd"),
         ("\ttab", "'\ttab"),
-        ("\rcr", "'\rcr"),
+        ("\rcr", "'\\rcr"),
+        ("two\nlines", "two\\nlines"),
+        ("\x1b[2J", "\\x1b[2J"),
         (12, "12"),
         (-1.5, "-1.5"),
         (True, "true"),

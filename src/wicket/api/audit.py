@@ -9,6 +9,7 @@ from wicket.api.guards import Guard, by
 from wicket.api.http import Caller, EntryId, Parts, guarded_router
 from wicket.api.models import In, ListOut, Out, RawObject, whole
 from wicket.store.audit import query as log
+from wicket.store.audit.filters import AuditFilter, parse_filter
 
 
 class FilterQuery(In):
@@ -28,6 +29,11 @@ class FilterQuery(In):
     outcome: str | None = Field(None, description="how the call ended")
     ip: str | None = Field(None, description="the caller's address")
     q: str | None = Field(None, description="part of tool, resource, reason or deny message")
+
+
+def filter_of(query: FilterQuery) -> AuditFilter:
+    """The filter in a query; raises Invalid naming the parameter."""
+    return parse_filter(query.model_dump(by_alias=True, exclude_none=True, include={*FilterQuery.model_fields}))
 
 
 class AuditQuery(FilterQuery):
@@ -57,11 +63,10 @@ async def list_entries(
     query: Annotated[AuditQuery, Query()], caller: Caller, parts: Parts
 ) -> ListOut[RawObject]:
     """Calls that match, newest first. A page may be short and yet have a `nextCursor`: it leads further back."""
-    filters = query.model_dump(by_alias=True, exclude_none=True, exclude={"limit", "offset", "cursor"})
     page = await parts.db.read(
         log.list_entries,
         account_id=caller.account_id,
-        wanted=log.parse_filter(filters),
+        wanted=filter_of(query),
         limit=query.limit,
         offset=query.offset,
         cursor=query.cursor,

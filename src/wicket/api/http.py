@@ -26,10 +26,11 @@ from wicket.core.jsonrpc import parse_json
 from wicket.core.keys import ServerKeys
 from wicket.core.mock import MockAnswer, MockCall
 from wicket.core.model import Connector, JsonObject
+from wicket.runtime.reading import LogReaders
 from wicket.runtime.sign_in import SignIn
 from wicket.runtime.upstream import Credential
 from wicket.store.accounts import Account, ApiToken, Scope, find_live_token, touch_token
-from wicket.store.dashboard_sessions import Debt, Session, Visit
+from wicket.store.dashboard_sessions import Debt, Session, Visit, find_live
 from wicket.store.db import Database
 from wicket.store.page import OFFSET_MAX, PAGE_DEFAULT, PAGE_MAX
 
@@ -83,6 +84,8 @@ class ApiParts:
     """Make a member's call through the proxy; raises WicketError for what a real call would be refused for."""
     vet_url: Callable[[str], None]
     """Raise Invalid for an upstream address that must not be reached from here."""
+    readers: LogReaders
+    """Who reads the log for long."""
     tiers_from_annotations: frozenset[str] = frozenset()
     """Keys of the local servers whose annotations are accepted as tiers when an agent first enables them."""
 
@@ -277,6 +280,18 @@ def owes(debt: Debt) -> Forbidden:
             )
         case _:
             assert_never(debt)
+
+
+async def still_asks(request: Request) -> bool:
+    """Whether who asked still may, long after; to look is no use of a session, which goes on ageing."""
+    parts = parts_of(request)
+    if has_authorization(request):
+        return await find_token(request) is not None
+    cookie, terms = parts.jar.value_in(request), parts.sign_in.rules.terms
+    if cookie is None:
+        return False
+    session = await parts.db.read(find_live, cookie=cookie, terms=terms, now=parts.now())
+    return session is not None and session.debt(terms) is None
 
 
 async def find_session(request: Request) -> Session | None:

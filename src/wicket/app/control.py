@@ -13,8 +13,10 @@ from wicket.core.keys import ServerKeys
 from wicket.core.model import Connector, JsonObject
 from wicket.gateway.mock_calls import MockCalls
 from wicket.runtime.mail import ConsoleMailer, Mailer, MailServer, SmtpMailer
+from wicket.runtime.reading import LogReaders
 from wicket.runtime.recorder import Recorder
 from wicket.runtime.sign_in import SignIn, SignInRules
+from wicket.runtime.tail import Tail
 from wicket.runtime.upstream import Credential, Target, Upstream
 from wicket.runtime.wire import AddressPolicy, check_url
 from wicket.settings import Settings
@@ -32,6 +34,7 @@ def api_parts(
     upstream: Upstream,
     local: dict[str, Connector],
     mock_calls: MockCalls,
+    tail: Tail,
 ) -> ApiParts:
     """Everything that the endpoints are handed; what has to be stopped is left to the stack."""
     policy = AddressPolicy(settings.upstream_allow_private)
@@ -64,6 +67,7 @@ def api_parts(
         now=utc_now,
         mock_call=mock_calls.make,
         vet_url=partial(check_url, policy=policy),
+        readers=LogReaders(database, tail),
         forget_tools=lambda _agent_id, service: upstream.forget(service=service),
     )
 

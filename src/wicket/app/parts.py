@@ -107,13 +107,19 @@ async def running(
         await recorder.start()
         stack.push_async_callback(recorder.stop)
         upstream = await _upstream(settings, stack)
-        gateway = await _gateway(settings, stack, keys, database, snapshot, recorder, upstream)
+        tail = Tail(database)
+        await tail.start()
+        stack.push_async_callback(tail.stop)
+        gateway = await _gateway(settings, stack, keys, database, snapshot, recorder, upstream, tail)
         mock_calls = MockCalls(gateway=gateway, snapshot=snapshot, keys=keys, version=__version__)
         front = Front(
             handler=gateway,
-            api=build_api(api_parts(settings, stack, keys, database, recorder, upstream, local, mock_calls)),
+            api=build_api(
+                api_parts(settings, stack, keys, database, recorder, upstream, local, mock_calls, tail)
+            ),
             door=_door(settings),
             limits=_front_limits(settings),
+            drain_api=tail.drain,
         )
         front.start()
         stack.callback(front.stop)
@@ -188,6 +194,7 @@ async def _gateway(
     snapshot: Snapshot,
     recorder: Recorder,
     upstream: Upstream,
+    tail: Tail,
 ) -> Gateway:
     """The proxy and the parts behind it."""
     limiter = open_limiter(settings.data_dir if settings.workers > 1 else None)
@@ -236,7 +243,7 @@ async def _gateway(
         listening=Listening(upstream=upstream, credentials=credentials, recorder=recorder),
         rounds=rounds,
         legacy=legacy,
-        flights=await _flights(stack, database, snapshot),
+        flights=_flights(stack, tail, snapshot),
         mcp_sessions=mcp_sessions,
         key_uses=key_uses,
         bucket=Bucket(settings.rate_burst, settings.rate_per_second),
@@ -244,11 +251,8 @@ async def _gateway(
     )
 
 
-async def _flights(stack: AsyncExitStack, database: Database, snapshot: Snapshot) -> Flights:
+def _flights(stack: AsyncExitStack, tail: Tail, snapshot: Snapshot) -> Flights:
     """Calls in the air, and what tells when their callers lose the right."""
-    tail = Tail(database)
-    await tail.start()
-    stack.push_async_callback(tail.stop)
     flights = Flights(watch=tail.watch, current=snapshot.current_of)
     stack.push_async_callback(flights.stop)
     return flights

@@ -1,59 +1,22 @@
 """`wicket audit`: the log, read on the host itself."""
 
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated
 
 import typer
 
+from wicket.cli.filters import with_filters
 from wicket.cli.options import AsJson, DataDir, group
+from wicket.store.audit.fields import ExportFormat
 
 app = group("Read, follow, export and check the log of decisions.")
 
 
-class Format(StrEnum):
-    CSV = "csv"
-    JSONL = "jsonl"
-
-
-def _filter(*names: str, about: str) -> typer.models.OptionInfo:
-    option: typer.models.OptionInfo = typer.Option(*names, help=about, show_default=False)
-    return option
-
-
-From: TypeAlias = Annotated[str | None, _filter("--from", about="ISO date or date-time, inclusive, UTC")]
-To: TypeAlias = Annotated[str | None, _filter("--to", about="the same; a date means the end of its day")]
-Agent: TypeAlias = Annotated[str | None, _filter("--agent", about="part of the agent's name")]
-Service: TypeAlias = Annotated[str | None, _filter("--service", about="key of a connector")]
-Tool: TypeAlias = Annotated[str | None, _filter("--tool", about="part of the tool's name")]
-Result: TypeAlias = Annotated[str | None, _filter("--result", about="ALLOW or DENY")]
-MemberOption: TypeAlias = Annotated[str | None, _filter("--member", about="id or e-mail address of a member")]
-Policy: TypeAlias = Annotated[str | None, _filter("--policy", about="id or key of a policy")]
-Session: TypeAlias = Annotated[str | None, _filter("--session", about="tool session, `ts_...`")]
-AgentId: TypeAlias = Annotated[str | None, _filter("--agent-id", about="id of the agent")]
-Reason: TypeAlias = Annotated[str | None, _filter("--reason", about="reason code")]
-Outcome: TypeAlias = Annotated[str | None, _filter("--outcome", about="how the call ended")]
-Ip: TypeAlias = Annotated[str | None, _filter("--ip", about="address of the caller")]
-Q: TypeAlias = Annotated[str | None, _filter("--q", about="part of tool, resource, reason or deny message")]
-
-
 @app.command("list")
+@with_filters
 def list_(
-    from_: From = None,
-    to: To = None,
-    agent: Agent = None,
-    service: Service = None,
-    tool: Tool = None,
-    result: Result = None,
-    member: MemberOption = None,
-    policy: Policy = None,
-    session: Session = None,
-    agent_id: AgentId = None,
-    reason: Reason = None,
-    outcome: Outcome = None,
-    ip: Ip = None,
-    q: Q = None,
+    wanted: Mapping[str, str],
     limit: Annotated[int, typer.Option(help="how many at most", min=1, max=500)] = 50,
     cursor: Annotated[
         str | None, typer.Option(help="go on where the last list ended", show_default=False)
@@ -64,50 +27,30 @@ def list_(
     """List decided calls, newest first."""
     from wicket.cli.work import entries
 
-    wanted = _wanted(locals())
     entries.print_page(wanted, limit=limit, cursor=cursor, data_dir=data_dir, as_json=as_json)
 
 
 @app.command()
+@with_filters
 def tail(
-    agent: Agent = None,
-    service: Service = None,
-    tool: Tool = None,
-    result: Result = None,
-    member: MemberOption = None,
-    policy: Policy = None,
-    session: Session = None,
-    agent_id: AgentId = None,
-    reason: Reason = None,
-    ip: Ip = None,
-    q: Q = None,
+    wanted: Mapping[str, str],
     lines: Annotated[int, typer.Option("--lines", "-n", help="how many to begin with", min=0, max=500)] = 10,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the newest calls, then each one as it is decided, until Ctrl-C."""
+    """Print the newest calls, then each one as it is decided, until Ctrl-C. With --outcome: as it ends so."""
     from wicket.cli.work import entries
 
-    entries.follow(_wanted(locals()), lines=lines, data_dir=data_dir, as_json=as_json)
+    entries.follow(wanted, lines=lines, data_dir=data_dir, as_json=as_json)
 
 
 @app.command()
+@with_filters
 def export(
-    from_: From = None,
-    to: To = None,
-    agent: Agent = None,
-    service: Service = None,
-    tool: Tool = None,
-    result: Result = None,
-    member: MemberOption = None,
-    policy: Policy = None,
-    session: Session = None,
-    agent_id: AgentId = None,
-    reason: Reason = None,
-    outcome: Outcome = None,
-    ip: Ip = None,
-    q: Q = None,
-    format_: Annotated[Format, typer.Option("--format", help="one line an entry, either way")] = Format.CSV,
+    wanted: Mapping[str, str],
+    form: Annotated[
+        ExportFormat, typer.Option("--format", help="one line an entry, either way")
+    ] = ExportFormat.CSV,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -120,8 +63,8 @@ def export(
     """Write every matching entry, newest first, in full. In CSV no cell can be taken for a formula."""
     from wicket.cli.work import export
 
-    wanted, is_csv = _wanted(locals()), format_ is Format.CSV and not as_json
-    export.write(wanted, is_csv=is_csv, output=output, data_dir=data_dir)
+    form = ExportFormat.JSONL if as_json else form
+    export.write(wanted, form=form, output=output, data_dir=data_dir)
 
 
 @app.command()
@@ -156,24 +99,3 @@ def key(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     from wicket.cli.work import verifying
 
     verifying.print_keys(data_dir=data_dir, as_json=as_json)
-
-
-FILTERS: Mapping[str, str] = {
-    "from_": "from",
-    "agent_id": "agentId",
-    **{
-        name: name
-        for name in (
-            *("to", "agent", "service", "tool", "result", "member", "policy"),
-            *("session", "reason", "outcome", "ip", "q"),
-        )
-    },
-}
-"""Parameter of a command -> parameter of `GET /api/audit`."""
-
-
-def _wanted(given: Mapping[str, object]) -> dict[str, str]:
-    """The filters among a command's parameters, by the names that the API has for them."""
-    return {
-        FILTERS[name]: value for name, value in given.items() if name in FILTERS and isinstance(value, str)
-    }

@@ -75,6 +75,7 @@ CODES: Final[Mapping[str, Code]] = {
     "invited_too_often": Code(429, "the address was invited too often of late"),
     "too_many_attempts": Code(429, "too many wrong codes: ask for another later"),
     "too_many_codes": Code(429, "too many codes were asked for"),
+    "too_many_readers": Code(429, "so many exports or live views run already: end one first"),
     "too_many_requests": Code(429, "too many requests of late"),
     # What is not the asker's fault.
     "internal_error": Code(500, "something went wrong here: the server's log says what"),

@@ -6,9 +6,16 @@ import structlog
 from starlette.types import Message
 
 from wicket.core.errors import Refused, RpcCode
-from wicket.front.exchange import Client, length_unknown
+from wicket.front.exchange import COMMENT, Client, length_unknown
 from wicket.front.front import Front
-from wicket.front.rendering import LAST_CHUNK, refusal, render_chunk, render_start, render_whole
+from wicket.front.rendering import (
+    LAST_CHUNK,
+    is_event_stream,
+    refusal,
+    render_chunk,
+    render_start,
+    render_whole,
+)
 from wicket.front.requests import Request
 from wicket.gateway.http import Headers, Outbound
 
@@ -95,7 +102,9 @@ class _Exchange:
         if not self._is_streaming:
             self._is_streaming = True
             start = render_start(status, headers, self._front.date) + length_unknown(request)
-            self._client.begin_stream(start, None)
+            comment = COMMENT if is_event_stream(headers) else None
+            chunked = render_chunk(comment) if comment and request.takes_chunks else comment
+            self._client.begin_stream(start, chunked)
         if request.inbound.method == "HEAD":
             return
         part = render_chunk(body) if body and request.takes_chunks else body

@@ -81,7 +81,7 @@ async def _stream(client: Client, front: Front, request: Request, outbound: Outb
     Whoever has left is sent nothing, but a call that outlives its client is brought to its end.
     """
     is_chunked = request.takes_chunks
-    comment = COMMENT if is_event_stream(outbound) else None
+    comment = COMMENT if is_event_stream(outbound.headers) else None
     async with aclosing(body) as chunks:
         client.begin_stream(
             render_start(outbound.status, outbound.headers, front.date) + length_unknown(request),

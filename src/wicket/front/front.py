@@ -39,7 +39,7 @@ class Watched(Guest, Protocol):
 
 
 class Front:
-    """Shared by the connections of one process."""
+    """Shared by the connections of one process; `drain_api` ends the API's streams that wait for what may happen."""
 
     def __init__(
         self,
@@ -48,12 +48,14 @@ class Front:
         api: ASGIApp,
         door: Door,
         limits: Limits,
+        drain_api: Callable[[], None] = lambda: None,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.handler = handler
         self.api = api
         self.door = door
         self.limits = limits
+        self._drain_api = drain_api
         self.crowd: Crowd[Watched] = Crowd(limits)
         self._monotonic_s = monotonic_s
         self._timer: asyncio.TimerHandle | None = None
@@ -97,3 +99,4 @@ class Front:
         if not self._is_draining:
             self._is_draining = True
             self.handler.drain()
+            self._drain_api()

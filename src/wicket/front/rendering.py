@@ -76,9 +76,11 @@ def render_chunk(chunk: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(chunk), chunk)
 
 
-def is_event_stream(outbound: Outbound) -> bool:
+def is_event_stream(headers: Headers) -> bool:
     """Whether comments may stand between the chunks."""
-    return STREAM_HEADERS[0] in outbound.headers
+    return any(
+        name == "content-type" and value.partition(";")[0] == "text/event-stream" for name, value in headers
+    )
 
 
 def refusal(refused: Refused, *, for_mcp: bool) -> Outbound:

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf, isfinite
 from typing import Final, Self
 
 import structlog
@@ -28,7 +29,7 @@ from wicket.store.audit.following import (
 from wicket.store.db import Database
 
 INTERVAL_S: Final = 0.5
-SUBSCRIBER_ROWS_MAX: Final = 5_000
+SUBSCRIBER_ROWS_MAX: Final = 2_000
 
 _log = structlog.get_logger()
 
@@ -64,6 +65,10 @@ class Tail:
             self._looking.cancel()
             with suppress(asyncio.CancelledError):
                 await self._looking
+        self.drain()
+
+    def drain(self) -> None:
+        """End the subscriptions: the process is about to stop."""
         for subscriber in tuple(self._subscribers):
             subscriber.close()
 
@@ -182,16 +187,34 @@ class Subscription:
         return self
 
     async def __anext__(self) -> Committed:
-        while not self._rows:
+        while not await self.wait(within_s=inf):
             if self._closed:
                 raise StopAsyncIteration
-            if self.is_live:
-                self._arrived.clear()
-                await self._arrived.wait()
-            else:
+        return self.pop()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it was closed and everything has come out."""
+        return self._closed and not self._rows
+
+    async def wait(self, *, within_s: float) -> int:
+        """How many rows there are to pop: at least one, unless the time is over or the subscription is."""
+        while not self._rows and not self._closed:
+            if not self.is_live:
                 await self._catch_up()
+                continue
+            self._arrived.clear()
+            try:
+                async with asyncio.timeout(within_s if isfinite(within_s) else None):
+                    await self._arrived.wait()
+            except TimeoutError:
+                break
+        return len(self._rows)
+
+    def pop(self) -> Committed:
+        """The next row, which is behind the position from now on; raises IndexError when there is none."""
         row = self._rows.popleft()
-        self._told = self._told.after(row.writer, row.seq)
+        self._told = self._told.after(row.writer, row.seq) if self._rows else self._read
         return row
 
     async def _catch_up(self) -> None:

@@ -1,23 +1,22 @@
 """Entries of the log for people: a page of them, or each as it comes."""
 
-import asyncio
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Final
 
 from wicket.cli.output import print_json, print_json_line, print_row, print_table, say
-from wicket.cli.work.host import Host, now, on_host
+from wicket.cli.work.host import Host, on_host
 from wicket.core.model import Json, JsonObject
-from wicket.store.audit.query import LIMIT_MAX, AuditFilter, AuditPage, list_entries, parse_filter
-from wicket.store.instants import to_us
+from wicket.runtime.reading import View
+from wicket.runtime.tail import Tail
+from wicket.store.audit.export import read_batch
+from wicket.store.audit.filters import AuditFilter, parse_filter
+from wicket.store.audit.following import Position, position_now, render_position
+from wicket.store.audit.lanes import Place
+from wicket.store.audit.query import AuditPage, list_entries
 
 HEADS: Final = ("time", "agent", "member", "tool", "decision", "reason", "outcome")
-FOLLOW_EVERY_S: Final = 0.5
-LATE_US: Final = 10_000_000
-"""Entries are dated when decided and seen when committed: how far back one may turn up behind a newer one."""
-SEEN_MAX: Final = 100_000
 
 
 def print_page(
@@ -43,24 +42,32 @@ def follow(parameters: Mapping[str, str], *, lines: int, data_dir: Path | None, 
     wanted = parse_filter(parameters)
 
     async def work(host: Host) -> None:
-        seen: OrderedDict[str, None] = OrderedDict()
-        newest_us = to_us(now())
-        # What is there already counts as seen, also beyond the lines that are printed.
-        present = await _since(host, wanted, newest_us - LATE_US)
-        shown = (await gather(host, wanted, limit=lines)).items if lines else ()
-        seen.update(dict.fromkeys(str(entry["id"]) for entry in (*present, *shown)))
-        _print_oldest_first(shown, as_json=as_json)
-        while True:
-            await asyncio.sleep(FOLLOW_EVERY_S)
-            found = await _since(host, wanted, newest_us - LATE_US)
-            newest_us = to_us(now())
-            fresh = [entry for entry in found if str(entry["id"]) not in seen]
-            seen.update(dict.fromkeys(str(entry["id"]) for entry in fresh))
-            while len(seen) > SEEN_MAX:
-                seen.popitem(last=False)
-            _print_oldest_first(fresh, as_json=as_json)
+        tail = Tail(host.database)
+        await tail.start()
+        position = await host.database.read(position_now)
+        for entry in reversed(await _newest(host, wanted, lines, until=position)):
+            _print(entry, as_json=as_json)
+        subscription = await tail.subscribe(render_position(position))
+        view = View(host.database, subscription, account_id=None, wanted=wanted)
+        while (told := await view.next(within_s=inf)) is not None:
+            for one in told:
+                if one.event == "entry":
+                    _print(one.body, as_json=as_json)
 
     on_host(work, data_dir=data_dir)
+
+
+async def _newest(host: Host, wanted: AuditFilter, lines: int, *, until: Position) -> Sequence[JsonObject]:
+    """The entries before the position, newest first."""
+    found: list[JsonObject] = []
+    place: Place | None = Place()
+    while place is not None and len(found) < lines:
+        batch = await host.database.read(
+            read_batch, account_id=None, wanted=wanted, until=until, place=place, most=lines - len(found)
+        )
+        found += batch.objects()
+        place = batch.resume
+    return found
 
 
 async def gather(host: Host, wanted: AuditFilter, *, limit: int, cursor: str | None = None) -> AuditPage:
@@ -74,20 +81,6 @@ async def gather(host: Host, wanted: AuditFilter, *, limit: int, cursor: str | N
         cursor = page.next_cursor
         if cursor is None or len(items) >= limit:
             return AuditPage(items, cursor, None)
-
-
-async def _since(host: Host, wanted: AuditFilter, from_us: int) -> Sequence[JsonObject]:
-    """Newest first, and no more than could ever be remembered."""
-    since = replace(wanted, from_us=max(from_us, 0))
-    found: list[JsonObject] = []
-    cursor: str | None = None
-    while len(found) < SEEN_MAX // 2:
-        page = await gather(host, since, limit=LIMIT_MAX, cursor=cursor)
-        found += page.items
-        cursor = page.next_cursor
-        if cursor is None:
-            break
-    return found
 
 
 def row_of(entry: JsonObject) -> tuple[str, ...]:
@@ -109,9 +102,8 @@ def _text(value: Json) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _print_oldest_first(entries: Sequence[JsonObject], *, as_json: bool) -> None:
-    for entry in reversed(entries):
-        if as_json:
-            print_json_line(entry)
-        else:
-            print_row(row_of(entry))
+def _print(entry: JsonObject, *, as_json: bool) -> None:
+    if as_json:
+        print_json_line(entry)
+    else:
+        print_row(row_of(entry))

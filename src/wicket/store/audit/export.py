@@ -8,15 +8,12 @@ at the beginning and left out. So whoever reads slowly holds nothing open, and n
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Final
 
-import orjson
 import sqlalchemy as sa
 
-from wicket.core.jsonrpc import render_json_text
-from wicket.core.model import Json
-from wicket.store.audit.fields import FIELDS
+from wicket.core.model import Json, JsonObject
+from wicket.store.audit.fields import FIELDS, ExportFormat
 from wicket.store.audit.filters import AuditFilter
 from wicket.store.audit.following import Position
 from wicket.store.audit.lanes import Lane, Place, Search, find_ids
@@ -27,8 +24,8 @@ from wicket.store.audit.render import (
     EndingRow,
     EntryRow,
     audit,
-    escape_controls,
     outcomes,
+    render_line,
     values_of,
 )
 from wicket.store.audit.viewer import Viewer, viewer_of
@@ -51,11 +48,6 @@ _CONTROLS: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 """All but the tab."""
 
 
-class ExportFormat(StrEnum):
-    CSV = "csv"
-    JSONL = "jsonl"
-
-
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Entries, newest first, with how they ended; not rendered yet."""
@@ -71,6 +63,10 @@ class Batch:
         for row in self.entries:
             is_withheld = self.viewer.is_withheld(row[4], row[8])
             yield values_of(row, self.endings.get(row[0], ()), is_withheld=is_withheld)
+
+    def objects(self) -> Iterator[JsonObject]:
+        """The entries as the API shows them."""
+        return (dict(zip(FIELDS, values, strict=True)) for values in self.values())
 
 
 def read_batch(
@@ -135,8 +131,7 @@ def render_batch(batch: Batch, form: ExportFormat) -> bytes:
 
 
 def _jsonl(batch: Batch) -> bytes:
-    lines = [_dump(dict(zip(FIELDS, values, strict=True))) for values in batch.values()]
-    return escape_controls(b"".join([line + b"\n" for line in lines]))
+    return b"".join([render_line(entry) + b"\n" for entry in batch.objects()])
 
 
 def _csv(batch: Batch) -> bytes:
@@ -148,7 +143,7 @@ def _csv(batch: Batch) -> bytes:
         if field in NUMBERS:
             return lambda value: "" if value is None else str(value)
         if field in REPEATED:
-            return lambda value: structures[_dump(value)]
+            return lambda value: structures[render_line(value)]
         return _render_cell if field == "toolArgs" else texts.__getitem__
 
     makers = [maker(field) for field in FIELDS]
@@ -171,7 +166,7 @@ class _Structures(dict[bytes, str]):
     """The same of lists and objects, by what they are as JSON."""
 
     def __missing__(self, text: bytes) -> str:
-        cell = self[text] = _quote(escape_controls(text).decode())
+        cell = self[text] = _quote(text.decode())
         return cell
 
 
@@ -189,17 +184,10 @@ def cell_of(value: Json) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        return escape_controls(_dump(value)).decode()
+        return render_line(value).decode()
     text = f"'{value}" if value.startswith(FORMULA_STARTS) else value
     return text if text.isprintable() else _CONTROLS.sub(_escape, text)
 
 
 def _escape(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape").decode()
-
-
-def _dump(value: Json) -> bytes:
-    try:
-        return orjson.dumps(value)
-    except TypeError:  # half of a surrogate pair
-        return render_json_text(value).encode()

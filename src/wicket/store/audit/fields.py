@@ -1,8 +1,17 @@
 """The fields of an audit entry on the wire, in the order of its columns, each with what it means."""
 
 from collections.abc import Mapping
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
+
+
+class ExportFormat(StrEnum):
+    """What entries are written out as."""
+
+    CSV = "csv"
+    JSONL = "jsonl"
+
 
 FIELDS: Final[Mapping[str, str]] = MappingProxyType(
     {

@@ -26,6 +26,8 @@ STRETCH_ROWS: Final = 5_000
 """Of writers that have ended, read at once."""
 WRITERS_MAX: Final = 2**31
 POSITION_BYTES_MAX: Final = 64 * 1024
+PLAIN_BYTES_MAX: Final = 256
+"""A position is rendered with every event: a short one is not worth being compressed."""
 FINISHED: Final = 2**63
 AGENTS_MAX: Final = 500
 
@@ -191,15 +193,19 @@ def read_revisions(tx: sa.Connection, agent_ids: Sequence[str]) -> Mapping[str, 
 
 def render_position(position: Position) -> str:
     """For outside: opaque, and short however many writers there are."""
-    packed = json.dumps([position.known, sorted(position.seqs.items())], separators=(",", ":"))
-    return urlsafe_b64encode(compress(packed.encode())).rstrip(b"=").decode()
+    packed = json.dumps([position.known, sorted(position.seqs.items())], separators=(",", ":")).encode()
+    if len(packed) > PLAIN_BYTES_MAX:
+        packed = compress(packed)
+    return urlsafe_b64encode(packed).rstrip(b"=").decode()
 
 
 def parse_position(text: str) -> Position:
     """What `render_position` gave; raises Invalid for anything else."""
     try:
         packed = urlsafe_b64decode(text.encode() + b"=" * (-len(text) % 4))
-        known, seqs = json.loads(decompressobj().decompress(packed, POSITION_BYTES_MAX))
+        if not packed.startswith(b"["):
+            packed = decompressobj().decompress(packed, POSITION_BYTES_MAX)
+        known, seqs = json.loads(packed)
         return Position(
             _number(known, WRITERS_MAX),
             {_number(writer, WRITERS_MAX): _number(seq, FINISHED) for writer, seq in seqs},

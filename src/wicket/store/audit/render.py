@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 import orjson
 import sqlalchemy as sa
 
+from wicket.core.jsonrpc import render_json_text
 from wicket.core.model import Json, JsonObject, Outcome
 from wicket.store import tables
 from wicket.store.audit.fields import FIELDS
@@ -163,6 +164,15 @@ def load_json(text: str) -> dict[str, Any]:
     except orjson.JSONDecodeError:  # it does without halves of surrogate pairs, which are stored escaped
         loaded = json.loads(text)
     return loaded
+
+
+def render_line(value: Json) -> bytes:
+    """JSON on one line, without its end."""
+    try:
+        text = orjson.dumps(value)
+    except TypeError:  # half of a surrogate pair
+        text = render_json_text(value).encode()
+    return escape_controls(text)
 
 
 def escape_controls(text: bytes) -> bytes:

@@ -39,6 +39,14 @@ class Viewer:
     def sees_nothing(self) -> bool:
         return not (self.sees_all or self.owned or self.open_members or self.withheld_members)
 
+    def has_lost(self, before: "Viewer") -> bool:
+        """Whether something may not be seen any more that might be before."""
+        return not (
+            self.owned >= before.owned
+            and self.open_members >= before.open_members
+            and self.withheld_members >= before.withheld_members
+        )
+
     def may_see(self, agent_id: str, member_id: str) -> bool:
         """Whether an entry of theirs may be seen at all."""
         return not self.is_withheld(agent_id, member_id) or member_id in self.withheld_members
