@@ -10,6 +10,7 @@ from wicket.api import (
     agents,
     audit,
     auth,
+    changes,
     connectors,
     health,
     invites,
@@ -41,8 +42,10 @@ GROUPS: Final = (
     tools,
     policies,
     mock_calls,
-    stats,  # before `audit`, which would take the name of the histogram for an entry's
-    reading,  # the same
+    # Before `audit`, which would take their names for ids of entries.
+    stats,
+    changes,
+    reading,
     audit,
 )
 HEADERS: Final = {

@@ -56,12 +56,33 @@ class AuditFilter:
         return None if self.to_us is None else uuid7(self.to_us, b"\xff" * 8)
 
 
+@dataclass(frozen=True, slots=True)
+class ChangeFilter:
+    """The same for changes made by people."""
+
+    from_us: int | None = None
+    to_us: int | None = None
+    agent_id: str | None = None
+    kind: str | None = None
+    actor: str | None = None
+    """UUID or e-mail address of an account."""
+
+
+def parse_change_filter(parameters: Mapping[str, str]) -> ChangeFilter:
+    """Read the query parameters that filter; raises Invalid naming the parameter."""
+    texts = _texts(parameters)
+    return ChangeFilter(
+        from_us=_instant(texts, "from"),
+        to_us=_instant(texts, "to"),
+        agent_id=_uuid(texts, "agentId"),
+        kind=texts.get("kind"),
+        actor=_person(texts, "actor"),
+    )
+
+
 def parse_filter(parameters: Mapping[str, str]) -> AuditFilter:
     """Read the query parameters that filter; others are ignored. Raises Invalid naming the parameter."""
-    texts = {name: value for name, value in parameters.items() if value}
-    for name, value in texts.items():
-        if len(value) > TEXT_MAX or "\0" in value:
-            raise Invalid(f"`{name}` is too long or holds a NUL: at most {TEXT_MAX} characters", field=name)
+    texts = _texts(parameters)
     return AuditFilter(
         from_us=_instant(texts, "from"),
         to_us=_instant(texts, "to"),
@@ -69,7 +90,7 @@ def parse_filter(parameters: Mapping[str, str]) -> AuditFilter:
         service=texts.get("service"),
         tool=texts.get("tool"),
         result=_choice(texts, "result", Effect),
-        member=_member(texts),
+        member=_person(texts, "member"),
         policy=texts.get("policy"),
         session=texts.get("session"),
         agent_id=_uuid(texts, "agentId"),
@@ -78,6 +99,14 @@ def parse_filter(parameters: Mapping[str, str]) -> AuditFilter:
         ip=_address(texts),
         q=texts.get("q"),
     )
+
+
+def _texts(parameters: Mapping[str, str]) -> Mapping[str, str]:
+    texts = {name: value for name, value in parameters.items() if value}
+    for name, value in texts.items():
+        if len(value) > TEXT_MAX or "\0" in value:
+            raise Invalid(f"`{name}` is too long or holds a NUL: at most {TEXT_MAX} characters", field=name)
+    return texts
 
 
 def fold(text: str) -> str:
@@ -98,10 +127,10 @@ def has_part(text: str | None, part: str) -> bool:
     return text is not None and fold(part) in fold(text)
 
 
-def _member(texts: Mapping[str, str]) -> str | None:
-    text = texts.get("member", "").lower() or None
+def _person(texts: Mapping[str, str], name: str) -> str | None:
+    text = texts.get(name, "").lower() or None
     if text is not None and "@" not in text and not _UUID.fullmatch(text):
-        raise Invalid(f"`{text}` is neither a member's UUID nor an e-mail address", field="member")
+        raise Invalid(f"`{text}` is neither a UUID nor an e-mail address: send one of them", field=name)
     return text
 
 
