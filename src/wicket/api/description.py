@@ -11,6 +11,8 @@ from typing import Any, Final
 from wicket.api.cookies import CSRF_HEADER
 from wicket.api.examples import BODIES
 from wicket.api.guards import GUARD, OPEN, OWN_CODES, SCOPE, Guard
+from wicket.api.idempotency import CODES as IDEMPOTENCY_CODES
+from wicket.api.idempotency import HEADER as IDEMPOTENCY_HEADER
 from wicket.api.models import Problem
 from wicket.api.problems import MEDIA_TYPE
 from wicket.core.codes import CODES
@@ -48,6 +50,13 @@ SCHEMES: Final[Mapping[str, Mapping[str, str]]] = {
         "description": "The instance's metrics token, where it has one",
     },
 }
+REPEATABLE: Final = {
+    "name": IDEMPOTENCY_HEADER,
+    "in": "header",
+    "required": False,
+    "description": "Send a request again with the same key, within a day, and get the first answer",
+    "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+}
 ABOUT: Final = """\
 JSON in and out, camelCase; instants are ISO 8601 in UTC, ids are UUIDs. A list is `{items, nextCursor, total?}`.
 Every failure is `application/problem+json` (RFC 9457) with a stable `code`. What one may not know of is 404.
@@ -75,6 +84,8 @@ def complete(described: Described) -> Described:
         operation["security"] = security_of(guard, method)
         own = operation.pop(OWN_CODES, [])
         _summarise(operation)
+        if "201" in operation["responses"]:
+            operation.setdefault("parameters", []).append(REPEATABLE)
         _show_example(operation)
         responses = operation["responses"]
         responses.pop("422", None)
@@ -125,6 +136,8 @@ def _codes_of(guard: Guard, method: str, operation: Mapping[str, Any]) -> Iterat
         yield from ("invalid", "body_too_large", "unsupported_media_type")
     elif places - {"path"}:
         yield "invalid"
+    if "201" in operation["responses"] and guard not in OPEN:
+        yield from (*IDEMPOTENCY_CODES, "too_many_requests")
     yield from _refusals(guard)
     if guard not in OPEN and method != "get":
         yield from ("csrf_failed", *(() if guard is Guard.SESSION else ("insufficient_scope",)))

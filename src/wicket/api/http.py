@@ -20,6 +20,7 @@ from pydantic import Field
 
 from wicket.api.cookies import Jar
 from wicket.api.guards import OPEN, Guard, check_guard
+from wicket.api.idempotency import CREATED, once
 from wicket.api.models import In
 from wicket.core.errors import Forbidden, Invalid, Refused, Unauthenticated, Unavailable, WicketError
 from wicket.core.jsonrpc import parse_json
@@ -107,8 +108,8 @@ class Asker:
 
 
 def parts_of(request: Request) -> ApiParts:
-    """The parts of the application that serves this request."""
-    parts: ApiParts = request.app.state.parts
+    """The parts of the application that serves this request, or those that the request was given for itself."""
+    parts: ApiParts = getattr(request.state, "parts", request.app.state.parts)
     return parts
 
 
@@ -164,8 +165,10 @@ class GuardedRoute(StrictRoute):
     guards = frozenset(Guard) - OPEN - {Guard.SESSION}
 
     def get_route_handler(self) -> Handler:
-        """Authenticate, then serve."""
+        """Authenticate, then serve; what creates something may be asked for twice."""
         handle = super().get_route_handler()
+        if self.status_code == CREATED:
+            handle = once(handle)
 
         async def guarded(request: Request) -> Response:
             request.state.asker = await _authenticate(request)

@@ -51,6 +51,10 @@ CODES: Final[Mapping[str, Code]] = {
     "current_key_required": Code(
         409, "connections are sealed under the current key: send it, or reset it as lost"
     ),
+    "idempotency_answer_lost": Code(
+        409, "the request with this `Idempotency-Key` was carried out, but its answer is not there any more"
+    ),
+    "idempotency_key_in_use": Code(409, "a request with this `Idempotency-Key` is under way: try again soon"),
     "key_taken": Code(409, "another connector of this instance has the key: choose another"),
     "limit_reached": Code(409, "there are as many as there may be: delete one first"),
     "member_not_active": Code(409, "the membership has ended: ask the agent's owner for an invitation"),
@@ -71,6 +75,9 @@ CODES: Final[Mapping[str, Code]] = {
     "invite_revoked": Code(410, "the invitation was revoked: ask the agent's owner for another"),
     "invite_used": Code(410, "the invitation was used"),
     "version_conflict": Code(412, "it changed since the version of `If-Match`: read it again"),
+    "idempotency_key_reused": Code(
+        422, "another request was sent with this `Idempotency-Key`: make a new key"
+    ),
     # What there is too much of: `Retry-After` says when to try again.
     "invited_too_often": Code(429, "the address was invited too often of late"),
     "too_many_attempts": Code(429, "too many wrong codes: ask for another later"),
