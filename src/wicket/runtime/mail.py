@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
 from email.utils import format_datetime, make_msgid, parseaddr
+from enum import StrEnum
 from ipaddress import ip_address
 from typing import Final, Protocol
 from urllib.parse import unquote, urlsplit
@@ -61,14 +62,24 @@ class Mailer(Protocol):
         """Send what is waiting, for a moment, and let go of everything."""
 
 
+class Encryption(StrEnum):
+    """How a connection is kept from being read along."""
+
+    TLS = "tls"
+    """From the first byte."""
+    STARTTLS = "starttls"
+    """Demanded before anything is said that matters."""
+    NONE = "none"
+    """To this host itself alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class MailServer:
     """Where letters are handed in, and as whom."""
 
     host: str
     port: int
-    is_tls: bool
-    """Encrypted from the first byte; otherwise STARTTLS is demanded, but of this host itself."""
+    encryption: Encryption
     username: str | None = None
     password: str | None = field(default=None, repr=False)
 
@@ -82,24 +93,17 @@ class MailServer:
             raise _no_mail_server() from error
         if parts.scheme not in {"smtp", "smtps"} or not parts.hostname or parts.path.strip("/"):
             raise _no_mail_server()
-        is_tls = parts.scheme == "smtps"
+        if parts.scheme == "smtps":
+            encryption = Encryption.TLS
+        else:
+            encryption = Encryption.NONE if _is_here(parts.hostname) else Encryption.STARTTLS
         return cls(
             host=parts.hostname,
-            port=port or (SMTPS_PORT if is_tls else SMTP_PORT),
-            is_tls=is_tls,
+            port=port or (SMTPS_PORT if encryption is Encryption.TLS else SMTP_PORT),
+            encryption=encryption,
             username=None if parts.username is None else unquote(parts.username),
             password=None if parts.password is None else unquote(parts.password),
         )
-
-    @property
-    def is_here(self) -> bool:
-        """Whether nothing leaves this host on the way to it."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return False
 
 
 class SmtpMailer:
@@ -112,12 +116,15 @@ class SmtpMailer:
         sender: str,
         tls: ssl.SSLContext | None = None,
         pauses_s: tuple[float, ...] = PAUSES_S,
+        queue_max: int = QUEUE_MAX,
+        stop_wait_s: float = STOP_WAIT_S,
     ) -> None:
         self._server = server
         self._sender = sender
         self._tls = tls or ssl.create_default_context()
         self._pauses_s = pauses_s
-        self._queue: asyncio.Queue[Letter] = asyncio.Queue(QUEUE_MAX)
+        self._stop_wait_s = stop_wait_s
+        self._queue: asyncio.Queue[Letter] = asyncio.Queue(queue_max)
         self._senders = [asyncio.create_task(self._send_all()) for _ in range(SENDERS)]
 
     def send(self, letter: Letter) -> None:
@@ -125,11 +132,11 @@ class SmtpMailer:
             self._queue.put_nowait(letter)
         except asyncio.QueueFull:
             _LETTERS.labels(letter.kind, "dropped").inc()
-            _LOG.error("mail_dropped", kind=letter.kind, waiting=QUEUE_MAX)
+            _LOG.error("mail_dropped", kind=letter.kind, waiting=self._queue.qsize())
 
     async def stop(self) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(STOP_WAIT_S):
+            async with asyncio.timeout(self._stop_wait_s):
                 await self._queue.join()
         for sender in self._senders:
             sender.cancel()
@@ -169,8 +176,8 @@ class SmtpMailer:
             port=server.port,
             username=server.username,
             password=server.password,
-            use_tls=server.is_tls,
-            start_tls=not (server.is_tls or server.is_here),
+            use_tls=server.encryption is Encryption.TLS,
+            start_tls=server.encryption is Encryption.STARTTLS,
             tls_context=self._tls,
             timeout=TIMEOUT_S,
         )
@@ -237,6 +244,16 @@ def invite_letter(*, to: str, inviter: str, link: str, base_url: str, days: int)
             "Nothing happens before its owner has let you in. If you do not know what this is, ignore this mail.\n"
         ),
     )
+
+
+def _is_here(host: str) -> bool:
+    """Whether nothing leaves this host on the way to it."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _shown(line: str) -> str:
