@@ -34,11 +34,20 @@ _log = structlog.get_logger()
 class Retention:
     """One a process; start it, and stop it. With 0 days everything is kept."""
 
-    def __init__(self, database: Database, signer: Signer, *, days: int, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        signer: Signer,
+        *,
+        days: int,
+        now: Callable[[], datetime],
+        rows_max: int = ROWS_MAX,
+    ) -> None:
         self._database = database
         self._signer = signer
         self._days = days
         self._now = now
+        self._rows_max = rows_max
         self._working: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -98,13 +107,14 @@ class Retention:
 
     async def _delete_chain(self, writer: int, bound: tuple[int, str]) -> None:
         loop = asyncio.get_running_loop()
-        rows = ROWS_MIN
+        rows = min(ROWS_MIN, self._rows_max)
         while True:
             began = loop.time()
             if not await self._database.change(retention.delete_some, writer, bound, rows=rows, agents=()):
                 return
             took = loop.time() - began
-            rows = max(min(int(rows * min(TURN_S / max(took, 1e-6), 2.0)), ROWS_MAX), ROWS_MIN)
+            fitting = int(rows * min(TURN_S / max(took, 1e-6), 2.0))
+            rows = min(max(fitting, ROWS_MIN), self._rows_max)
             await asyncio.sleep(REST_FACTOR * took)
 
     async def _look_again_and_again(self) -> None:
