@@ -165,8 +165,8 @@ async def test_the_next_writers_start_and_the_next_pruning_build_on_it(
 
 CASES = {
     "a row put back before the bound": (
-        ["INSERT INTO events (writer, seq, at, kind, body, hash) SELECT 1, 4, at, kind, body, hash"
-            " FROM events WHERE writer = 0 AND seq = 1"],
+        [("INSERT INTO events (writer, seq, at, kind, body, hash) SELECT 1, 4, at, kind, body, hash"
+            " FROM events WHERE writer = 0 AND seq = 1")],
         Bad(1, 4, "events", "inserted: the chain begins behind it"),
     ),
     "one row more than was announced": (
