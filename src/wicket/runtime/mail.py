@@ -192,8 +192,8 @@ class SmtpMailer:
 class ConsoleMailer:
     """Shows letters to whoever started the server: for an instance that only its own host can reach."""
 
-    def __init__(self, write: Callable[[str], object] = sys.stderr.write) -> None:
-        self._write = write
+    def __init__(self, write: Callable[[str], object] | None = None) -> None:
+        self._write = write or _print
 
     def send(self, letter: Letter) -> None:
         """Never through the log, which others read and keep."""
@@ -244,6 +244,11 @@ def invite_letter(*, to: str, inviter: str, link: str, base_url: str, days: int)
             "Nothing happens before its owner has let you in. If you do not know what this is, ignore this mail.\n"
         ),
     )
+
+
+def _print(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()
 
 
 def _is_here(host: str) -> bool:
