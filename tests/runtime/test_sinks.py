@@ -128,7 +128,7 @@ async def test_a_receiver_that_is_gone_is_tried_again_until_it_is_back(database:
         receiver.statuses.append(503)
         sending = Sending(database, HttpSink(receiver.url, wire), every_s=60, now=lambda: NOW)
         await sending.start()
-        await receiver.until(lambda posted: len(posted) == 2)
+        await receiver.until(lambda posted: len(posted) >= 2)
         await sending.stop()
     await wire.close()
     assert await unsent(database) == 0
@@ -165,7 +165,8 @@ async def test_upkeep_writes_what_is_due_and_ends_with_a_checkpoint_of_everythin
             )  # the log began long ago: one was due at once
             await ledger.close(2)
         last = parse_statement(Signed.parse_line(receiver.posted[-1].body.decode()).body)
-    assert numbers_in([posted.body.decode() for posted in receiver.posted]) == [1, 2]
+    # Our stop may cut off an answer, so that a statement is sent once more.
+    assert sorted(set(numbers_in([posted.body.decode() for posted in receiver.posted]))) == [1, 2]
     assert [(seq, last.says.ended) for seq, _ in (last.says.heads[1],)] == [(2, frozenset({1}))]  # type: ignore[union-attr]
 
 

@@ -56,8 +56,8 @@ def said_in(body: str) -> Checkpoint:
 async def test_checkpoints_say_how_far_the_chains_that_may_have_moved_go(log: Database) -> None:
     said = [said_in(kept.body) for kept in await log.read(statements_of)]
     seqs = [{writer: seq for writer, (seq, _) in one.heads.items()} for one in said]
-    # The first checkpoint made an event of writer 0: the key. The chain of a writer that has ended is named once more.
-    assert seqs == [{1: 4}, {0: 1, 1: 6, 2: 3}, {0: 2, 1: 7, 2: 4}, {0: 2, 2: 5}]
+    # The first event of writer 0 is the key. The chain of a writer that has ended is named once more.
+    assert seqs == [{0: 1, 1: 4}, {0: 1, 1: 6, 2: 3}, {0: 2, 1: 7, 2: 4}, {0: 2, 2: 5}]
     assert [set(one.ended) for one in said] == [set(), set(), {1}, {2}]
     assert [one.known for one in said] == [1, 2, 2, 2]
 

@@ -5,7 +5,7 @@ else has written meanwhile: so a log with thousands of chains holds up nobody, a
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -97,7 +97,10 @@ def write_checkpoint(tx: sa.Connection, draft: Draft, *, signer: Signer, now: da
     last = lock_statements(tx)
     if (0 if last is None else last.number) != draft.after:
         return False
-    append(tx, draft.says, last=last, signer=signer, now=now)
+    says = draft.says
+    if announce_key(tx, last, signer=signer, now=now) and (changes := head_of(tx, CHANGES_WRITER)):
+        says = replace(says, heads={**says.heads, CHANGES_WRITER: changes})
+    append(tx, says, last=last, signer=signer, now=now)
     return True
 
 
@@ -111,19 +114,19 @@ def lock_statements(tx: sa.Connection) -> Statement | None:
     return find_last(tx)
 
 
+def announce_key(tx: sa.Connection, last: Statement | None, *, signer: Signer, now: datetime) -> bool:
+    """Whether a key signs for the first time, which is a change that everybody can read."""
+    if last is not None and last.public_key == signer.public_key:
+        return False
+    body = {"publicKey": signer.public_key, "fingerprint": fingerprint_of(signer.public_key)}
+    record_change(tx, kind=KEY_EVENT, agent_id=None, actor_id=None, body={**body}, now=now)
+    return True
+
+
 def append(
     tx: sa.Connection, says: Checkpoint | Pruned, *, last: Statement | None, signer: Signer, now: datetime
 ) -> Statement:
-    """Sign and keep a statement behind `last`, under the lock. A key that signs for the first time is a change."""
-    if last is None or last.public_key != signer.public_key:
-        record_change(
-            tx,
-            kind=KEY_EVENT,
-            agent_id=None,
-            actor_id=None,
-            body={"publicKey": signer.public_key, "fingerprint": fingerprint_of(signer.public_key)},
-            now=now,
-        )
+    """Sign and keep a statement behind `last`, under the lock."""
     statement = Statement(
         number=1 if last is None else last.number + 1,
         at_us=to_us(now),

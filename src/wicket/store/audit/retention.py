@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from wicket.core.checkpoints import Head, Pruned, Signer, Statement, StatementKind
 from wicket.core.ids import uuid7
 from wicket.store import tables
-from wicket.store.audit.checkpoints import append, find_last, head_of, lock_statements
+from wicket.store.audit.checkpoints import announce_key, append, find_last, head_of, lock_statements
 from wicket.store.audit.citations import cited_in
 from wicket.store.audit.partitions import drop_partition, list_months, partition_of
 from wicket.store.changes import record_change
@@ -104,6 +104,7 @@ def begin(
     heads = {writer: (seq, _hash_of(tx, writer, seq)) for writer, seq in bounds.items()}
     rows = sum(seq - (_first_seq(tx, writer) or seq + 1) + 1 for writer, seq in bounds.items())
     pruned = Pruned(heads, cutoff_us=to_us(cutoff), rows=rows, is_done=False)
+    announce_key(tx, last, signer=signer, now=now)
     append(tx, pruned, last=last, signer=signer, now=now)
     return pruned
 
@@ -195,6 +196,7 @@ def finish(tx: sa.Connection, *, signer: Signer, now: datetime) -> Statement | N
     if pruned is None:
         return None
     done = Pruned(pruned.bounds, pruned.cutoff_us, pruned.rows, is_done=True)
+    announce_key(tx, last, signer=signer, now=now)
     statement = append(tx, done, last=last, signer=signer, now=now)
     record_change(
         tx,
