@@ -22,7 +22,7 @@ RESOLVE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 LOCK := $(RESOLVE) pyproject.toml --group build
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-all test-rest conformance interop check fix generate bench campaign lock clean
+.PHONY: help setup demo dev test test-all test-rest conformance interop check fix generate bench bench-audit campaign lock clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ generate: $(DEV) ## write docs/reference from the code
 
 bench: $(DEV) ## measure against nginx and a naive proxy, and write docs/benchmarks.md (ten minutes, an idle machine)
 	@PYTHONPATH=src:. $(BIN)/python -m tests.bench.run
+
+bench-audit: $(DEV) ## measure a log of five million entries, and write it to docs/benchmarks.md (an hour, 40 GB; ROWS=100000)
+	@PYTHONPATH=src:. $(BIN)/python -m tests.bench.audit $(if $(ROWS),--rows $(ROWS))
 
 campaign: $(DEV) ## do long what the tests do briefly, and write docs/evidence (hours; PARTS="messages cuts" SHARE=0.1)
 	@PYTHONPATH=src:. $(BIN)/python -m tests.campaign.run $(PARTS) $(if $(SHARE),--share $(SHARE))

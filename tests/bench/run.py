@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tests.bench.audit_page import section_of
 from tests.bench.load import Load, Measured
 from tests.bench.policies import ALLOWED_TOOL, DENIED_TOOL
 from tests.bench.report import Case, Figures, render
@@ -154,7 +155,8 @@ async def main(told: Sequence[str]) -> None:
     document = render(found, profile, rounds=ROUNDS, seconds=SECONDS, others_load=others_load)
     sys.stdout.write(document)
     if found:
-        DOCUMENT.write_text(document, encoding="utf-8")
+        before = DOCUMENT.read_text(encoding="utf-8")
+        DOCUMENT.write_text(document + section_of(before), encoding="utf-8")
 
 
 if __name__ == "__main__":

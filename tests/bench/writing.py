@@ -1,0 +1,46 @@
+"""What it costs to append to a log, by how long it is already."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from statistics import median
+from time import perf_counter
+
+from tests.bench.big_log import Calls, World
+from tests.databases import Location
+from tests.runtime.recorder.support import ledger_at
+from wicket.store.audit.entry import Row
+from wicket.store.audit.ledger import Ledger
+from wicket.store.instants import to_us
+
+ROWS, TURNS, ROUNDS = 64, 20, 10
+"""Rows in a transaction, transactions in a round, rounds in turns."""
+
+
+async def cost_of_rows(locations: Sequence[Location], world: World) -> list[float]:
+    """Microseconds a row, in each of the databases, with everything that the recorder does to make it durable."""
+    now = datetime.now(UTC)
+    calls = iter(_rows(world, now))
+    ledgers = [ledger_at(location) for location in locations]
+    for ledger in ledgers:
+        await ledger.open(to_us(now))
+    taken: list[list[float]] = [[] for _ in ledgers]
+    for _ in range(ROUNDS):
+        for ledger, found in zip(ledgers, taken, strict=True):
+            found.extend([await _turn(ledger, list(islice(calls, ROWS))) for _ in range(TURNS)])
+    for ledger in ledgers:
+        await ledger.close(to_us(datetime.now(UTC)))
+    return [1e6 * median(found) / ROWS for found in taken]
+
+
+def _rows(world: World, now: datetime) -> list[Row]:
+    wanted = 3 * ROWS * TURNS * ROUNDS
+    calls = Calls(world, now - timedelta(hours=1), wanted, hours=1)
+    return [row for batch in calls.batches() for row in batch]
+
+
+async def _turn(ledger: Ledger, rows: list[Row]) -> float:
+    began = perf_counter()
+    async with ledger.turn([], []) as turn:
+        await turn.commit(rows, [])
+    return perf_counter() - began
