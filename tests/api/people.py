@@ -211,7 +211,12 @@ async def open_instance(
             db=database,
             keys=SERVER,
             sign_in=SignIn(
-                db=database, keys=SERVER, mailer=ConsoleMailer(mails.append), rules=rules, now=now
+                db=database,
+                keys=SERVER,
+                mailer=ConsoleMailer(mails.append),
+                rules=rules,
+                now=now,
+                monotonic_ns=lambda: int(now().timestamp()) * 1_000_000_000,
             ),
             fetch_tools=servers.fetch,
             stdio=STDIO,
