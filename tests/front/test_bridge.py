@@ -140,3 +140,23 @@ async def test_an_application_that_streams_waits_for_its_reader() -> None:
             f.pass_time(30)
             assert before == sent < 1000
         await f.until(lambda: not f.connections)
+
+
+async def test_a_silent_stream_of_events_of_the_application_gets_a_comment_now_and_then() -> None:
+    going_on = asyncio.Event()
+
+    async def behave(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send(start(200, (b"content-type", b"text/event-stream; charset=utf-8")))
+        await send(part(b"data: 1\n\n", more=True))
+        await going_on.wait()
+        await send(part(b"", more=False))
+
+    async with fronted() as f, client(f) as c:
+        f.api.behave = behave
+        c.send(request("GET", "/api/x"))
+        await c.head()
+        assert await c.chunk() == b"data: 1\n\n"
+        f.pass_time(16)
+        assert await c.chunk() == b": keep-alive\n\n"
+        going_on.set()
+        assert await c.chunk() == b""

@@ -35,6 +35,9 @@ class Seats:
         self._most_of_account = most_of_account
         self._taken: Counter[str] = Counter()
 
+    def taken_by(self, account_id: str) -> int:
+        return self._taken[account_id]
+
     def take(self, account_id: str) -> Callable[[], None]:
         """Take a seat; call the answer, once or more, to leave it. Raises Limited."""
         if self._taken.total() >= self._most or self._taken[account_id] >= self._most_of_account:

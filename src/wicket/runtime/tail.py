@@ -226,6 +226,7 @@ class Subscription:
     def _accept(self, stretch: Stretch) -> None:
         self._rows.extend(row for row in stretch.rows if row.seq > self._read.seq_of(row.writer))
         self._read = self._read.merged(stretch.position)
-        if not self._rows:
+        if self._rows:
+            self._arrived.set()
+        else:
             self._told = self._read
-        self._arrived.set()
