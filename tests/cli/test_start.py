@@ -37,7 +37,7 @@ COMMANDS = dict(leaves(typer.main.get_command(app)))
 
 def test_every_documented_command_is_there() -> None:
     assert set(COMMANDS) == {
-        "serve", "demo", "doctor", "can", "openapi", "version", "token create", "db upgrade",
+        "serve", "demo", "login", "doctor", "can", "openapi", "version", "token create", "db upgrade",
         "agents list", "agents show", "agents disable", "agents enable",
         "audit list", "audit tail", "audit export", "audit verify",
     }  # fmt: skip
