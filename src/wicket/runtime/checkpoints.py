@@ -13,7 +13,7 @@ import structlog
 
 from wicket.core.checkpoints import Signer
 from wicket.core.errors import Unavailable
-from wicket.store.audit.checkpoints import Draft, draft_checkpoint, when_due, write_checkpoint
+from wicket.store.checkpoints import Draft, draft_checkpoint, when_due, write_checkpoint
 from wicket.store.db import Database
 
 RETRY_S: Final = 30.0

@@ -14,7 +14,7 @@ import structlog
 
 from wicket.core.checkpoints import Pruned, Signer
 from wicket.core.errors import Unavailable
-from wicket.store.audit import retention
+from wicket.store import retention
 from wicket.store.audit.partitions import ensure_partitions
 from wicket.store.db import Database, Kind
 from wicket.store.duties import Duty, on_duty

@@ -20,7 +20,7 @@ import structlog
 from wicket.core.checkpoints import Signed
 from wicket.core.errors import Unavailable, UpstreamFailed
 from wicket.runtime.wire import Wire, WireRequest, header_lines
-from wicket.store.audit.checkpoints import list_unsent, mark_sent
+from wicket.store.checkpoints import list_unsent, mark_sent
 from wicket.store.db import Database
 from wicket.store.duties import Duty, on_duty
 

@@ -22,10 +22,10 @@ from wicket.core.checkpoints import Signer, digest_of, fingerprint_of, parse_sta
 from wicket.core.model import Outcome
 from wicket.store import tables
 from wicket.store.audit.attested import Trust
-from wicket.store.audit.checkpoints import draft_checkpoint, write_checkpoint
 from wicket.store.audit.entry import OutcomeRow
 from wicket.store.audit.verify import VerifyReport, verify
 from wicket.store.changes import record_change
+from wicket.store.checkpoints import draft_checkpoint, write_checkpoint
 from wicket.store.db import Database
 
 SIGNER = Signer(Ed25519PrivateKey.from_private_bytes(b"s" * 32))

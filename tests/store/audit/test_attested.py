@@ -26,7 +26,9 @@ from tests.store.audit.attacks import (
 )
 from wicket.core.checkpoints import Checkpoint, parse_statement
 from wicket.store.audit.attested import Trust
-from wicket.store.audit.checkpoints import (
+from wicket.store.audit.flaws import STATEMENTS, Bad
+from wicket.store.audit.verify import verify
+from wicket.store.checkpoints import (
     draft_checkpoint,
     head_of,
     list_unsent,
@@ -34,8 +36,6 @@ from wicket.store.audit.checkpoints import (
     when_due,
     write_checkpoint,
 )
-from wicket.store.audit.flaws import STATEMENTS, Bad
-from wicket.store.audit.verify import verify
 from wicket.store.db import Database, Kind
 
 MUTATIONS = asked("WICKET_TEST_MUTATIONS", 40)

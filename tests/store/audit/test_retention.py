@@ -15,7 +15,7 @@ from tests.runtime.recorder.support import ledger_at, rows
 from tests.store.audit.old_log import DAYS, KNOWN, NOW, SIGNER, OldLog, day, old_log
 from wicket.runtime.checkpoints import Checkpoints
 from wicket.runtime.retention import Retention
-from wicket.store.audit import retention
+from wicket.store import retention
 from wicket.store.audit.filters import AuditFilter
 from wicket.store.audit.flaws import STATEMENTS, Bad
 from wicket.store.audit.following import position_now, read_after

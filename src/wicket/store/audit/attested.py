@@ -22,8 +22,7 @@ from wicket.core.checkpoints import (
     parse_statement,
 )
 from wicket.store import tables
-from wicket.store.audit.checkpoints import KEY_EVENT
-from wicket.store.audit.entry import CHANGES_WRITER
+from wicket.store.audit.entry import CHANGES_WRITER, EventKind
 from wicket.store.audit.flaws import STATEMENTS, Flawed
 
 PAGE_ROWS: Final = 500
@@ -123,7 +122,11 @@ def _take(attested: Attested, statement: Statement, row_id: int) -> None:
 
 def _has_signed(tx: sa.Connection) -> bool:
     events = tables.events.c
-    signed = sa.select(events.seq).where(events.writer == CHANGES_WRITER, events.kind == KEY_EVENT).limit(1)
+    signed = (
+        sa.select(events.seq)
+        .where(events.writer == CHANGES_WRITER, events.kind == EventKind.CHECKPOINT_KEY)
+        .limit(1)
+    )
     return tx.execute(signed).first() is not None
 
 

@@ -25,11 +25,15 @@ class Table(StrEnum):
 
 
 class EventKind(StrEnum):
-    """Events that the log writes about itself; changes have kinds of their own."""
+    """Events that the log writes about itself; changes that people make have kinds of their own."""
 
     WRITER_STARTED = "writer_started"
     WRITER_STOPPED = "writer_stopped"
     GAP = "gap"
+    CHECKPOINT_KEY = "checkpoint_key"
+    """In the chain of changes: with which key checkpoints are signed from now on."""
+    AUDIT_PRUNED = "audit_pruned"
+    """In the chain of changes: how much of the log was pruned."""
 
 
 @dataclass(frozen=True, slots=True)

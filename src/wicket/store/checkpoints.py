@@ -25,13 +25,11 @@ from wicket.core.checkpoints import (
     render_statement,
 )
 from wicket.store import tables
-from wicket.store.audit.entry import CHANGES_WRITER
+from wicket.store.audit.entry import CHANGES_WRITER, EventKind
 from wicket.store.changes import record_change
 from wicket.store.instants import from_us, to_us
 
 STATEMENTS_LOCK: Final = (8, 2)
-KEY_EVENT: Final = "checkpoint_key"
-"""The change that says, once, with which key checkpoints are signed from now on."""
 
 _S: Final = tables.checkpoints.c
 _LOG: Final = (tables.audit, tables.outcomes, tables.events)
@@ -119,7 +117,7 @@ def announce_key(tx: sa.Connection, last: Statement | None, *, signer: Signer, n
     if last is not None and last.public_key == signer.public_key:
         return False
     body = {"publicKey": signer.public_key, "fingerprint": fingerprint_of(signer.public_key)}
-    record_change(tx, kind=KEY_EVENT, agent_id=None, actor_id=None, body={**body}, now=now)
+    record_change(tx, kind=EventKind.CHECKPOINT_KEY, agent_id=None, actor_id=None, body={**body}, now=now)
     return True
 
 

@@ -17,15 +17,15 @@ import sqlalchemy as sa
 from wicket.core.checkpoints import Head, Pruned, Signer, Statement, StatementKind
 from wicket.core.ids import uuid7
 from wicket.store import tables
-from wicket.store.audit.checkpoints import announce_key, append, find_last, head_of, lock_statements
 from wicket.store.audit.citations import cited_in
+from wicket.store.audit.entry import EventKind
 from wicket.store.audit.partitions import drop_partition, list_months, partition_of
 from wicket.store.changes import record_change
+from wicket.store.checkpoints import announce_key, append, find_last, head_of, lock_statements
 from wicket.store.instants import from_us, to_us
 
 WINDOW_ROWS: Final = 20_000
 """Numbers of a chain that are looked at in one read."""
-PRUNED_EVENT: Final = "audit_pruned"
 _A, _O, _E = tables.audit.c, tables.outcomes.c, tables.events.c
 _LOG: Final = (tables.audit, tables.outcomes, tables.events)
 
@@ -200,7 +200,7 @@ def finish(tx: sa.Connection, *, signer: Signer, now: datetime) -> Statement | N
     statement = append(tx, done, last=last, signer=signer, now=now)
     record_change(
         tx,
-        kind=PRUNED_EVENT,
+        kind=EventKind.AUDIT_PRUNED,
         agent_id=None,
         actor_id=None,
         body={
