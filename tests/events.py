@@ -55,17 +55,21 @@ class EventSource:
                     await self.response.content.readline()
 
 
+def bearer(token: str) -> Mapping[str, str]:
+    return {"authorization": f"Bearer {token}"}
+
+
 @asynccontextmanager
 async def listening(
     http: aiohttp.ClientSession,
     url: str,
-    token: str,
+    who: Mapping[str, str],
     *,
     after: str = "",
     params: Mapping[str, str] | None = None,
 ) -> AsyncIterator[EventSource]:
-    """A live view, from its beginning or behind an event; its connection is cut in the end."""
-    headers = {"authorization": f"Bearer {token}"} | ({"last-event-id": after} if after else {})
+    """A live view, from its beginning or behind an event, for whom these headers name; it is cut in the end."""
+    headers = {**who} | ({"last-event-id": after} if after else {})
     async with http.get(
         f"{url}/api/audit/stream", headers=headers, params=params, timeout=aiohttp.ClientTimeout(total=None)
     ) as response:
