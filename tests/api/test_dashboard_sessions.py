@@ -144,7 +144,7 @@ async def test_a_session_ends_when_it_is_not_used_and_lives_on_when_it_is(ada: B
         clock.pass_by(hours=11, minutes=59)
         await ada.get("/api/users/me")
     clock.pass_by(hours=12)
-    await ada.get("/api/users/me", expect=401)
+    assert (await ada.get("/api/users/me", expect=401))["code"] == "unauthenticated"
 
 
 async def test_a_session_ends_after_thirty_days_whatever_is_done(ada: Browser, clock: Clock) -> None:
@@ -298,4 +298,4 @@ async def test_the_idle_time_is_a_setting(database: Database, clock: Clock) -> N
         clock.pass_by(seconds=59)
         await browser.get("/api/users/me")
         clock.pass_by(seconds=1)
-        await browser.get("/api/users/me", expect=401)
+        assert (await browser.get("/api/users/me", expect=401))["code"] == "unauthenticated"
