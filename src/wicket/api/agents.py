@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body, Query, Response
 from pydantic import Field
 
 from wicket.api.etags import IfMatch, put_etag
-from wicket.api.guards import Guard, by
+from wicket.api.guards import UPSTREAM, Guard, by
 from wicket.api.http import AgentId, ApiParts, Asker, Caller, PageQuery, Parts, Text, guarded_router
 from wicket.api.models import In, ListOut, Out, RawObject
 from wicket.core.model import AgentStatus, DenialShape, Role, TrustMode
@@ -96,12 +96,16 @@ def routes() -> APIRouter:
     """`/api/agents` and one agent."""
     router = guarded_router("agents")
     router.get("/api/agents", **by(Guard.ACCOUNT))(list_agents)
-    router.post("/api/agents", status_code=201, **by(Guard.ACCOUNT))(create_agent)
+    router.post("/api/agents", status_code=201, **by(Guard.ACCOUNT, "name_taken", "too_many_agents"))(
+        create_agent
+    )
     router.get("/api/agents/{agentId}", **by(Guard.MEMBER))(read_agent)
-    router.put("/api/agents/{agentId}", **by(Guard.OWNER, "version_conflict"))(update_agent)
+    router.put("/api/agents/{agentId}", **by(Guard.OWNER, "version_conflict", "name_taken"))(update_agent)
     router.delete("/api/agents/{agentId}", status_code=204, **by(Guard.OWNER))(delete_agent)
     router.put("/api/agents/{agentId}/status", **by(Guard.OWNER, "version_conflict"))(put_status)
-    router.put("/api/agents/{agentId}/services", **by(Guard.OWNER, "version_conflict"))(put_services)
+    router.put(
+        "/api/agents/{agentId}/services", **by(Guard.OWNER, "version_conflict", "unknown_service", *UPSTREAM)
+    )(put_services)
     router.get("/api/agents/{agentId}/settings", **by(Guard.APPROVED))(read_settings)
     router.put("/api/agents/{agentId}/settings", **by(Guard.OWNER, "version_conflict"))(put_settings)
     return router

@@ -7,7 +7,7 @@ from typing import Literal
 from fastapi import APIRouter, Response
 from pydantic import Field, SecretStr, StrictBool
 
-from wicket.api.guards import Guard, by
+from wicket.api.guards import UPSTREAM, Guard, by
 from wicket.api.http import ApiParts, Caller, ConnectorKey, Parts, guarded_router
 from wicket.api.models import In, ListOut, Out, whole
 from wicket.connectors.services import AuthKind, auth_facts, catalog, custom_namespace
@@ -121,9 +121,15 @@ def routes() -> APIRouter:
     router = guarded_router("connectors")
     router.get("/api/connectors/meta", **by(Guard.ACCOUNT))(list_meta)
     router.get("/api/connectors/custom", **by(Guard.ACCOUNT))(list_custom)
-    router.post("/api/connectors/custom", status_code=201, **by(Guard.ACCOUNT))(create_custom)
+    router.post(
+        "/api/connectors/custom",
+        status_code=201,
+        **by(Guard.ACCOUNT, "key_taken", "limit_reached", *UPSTREAM),
+    )(create_custom)
     router.get("/api/connectors/custom/{key}", **by(Guard.ACCOUNT))(read_custom)
-    router.put("/api/connectors/custom/{key}", **by(Guard.ACCOUNT))(update_custom)
+    router.put("/api/connectors/custom/{key}", **by(Guard.ACCOUNT, "connection_broken", *UPSTREAM))(
+        update_custom
+    )
     router.delete("/api/connectors/custom/{key}", status_code=204, **by(Guard.ACCOUNT))(delete_custom)
     return router
 

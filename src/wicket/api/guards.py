@@ -41,6 +41,8 @@ class Guard(StrEnum):
     """The agent's owner."""
 
 
+UPSTREAM: Final = ("upstream_unreachable", "upstream_broken", "upstream_timeout")
+"""What asking a server for its tools may end in."""
 OPEN: Final = frozenset({Guard.PUBLIC, Guard.COLLECTOR})
 """What is served without knowing who asks."""
 

@@ -104,14 +104,28 @@ def routes() -> APIRouter:
     root = "/api/agents/{agentId}/members"
     one = root + "/{memberId}"
     router.get(root, **by(Guard.MEMBER))(list_members)
-    router.put(one + "/status", **by(Guard.OWNER))(put_member_status)
-    router.post(one + "/reject", **by(Guard.OWNER))(reject_member)
-    router.delete(one, status_code=204, **by(Guard.OWNER))(remove_member)
-    router.put(one + "/key", tags=["keys"], **by(Guard.SELF))(put_key)
+    router.put(one + "/status", **by(Guard.OWNER, "member_status", "owner_membership"))(put_member_status)
+    router.post(one + "/reject", **by(Guard.OWNER, "member_status", "owner_membership"))(reject_member)
+    router.delete(one, status_code=204, **by(Guard.OWNER, "member_status", "owner_membership"))(remove_member)
+    router.put(
+        one + "/key",
+        tags=["keys"],
+        **by(Guard.SELF, "member_not_approved", "current_key_required", "connection_broken"),
+    )(put_key)
     router.delete(one + "/key", status_code=204, tags=["keys"], **by(Guard.SELF_OR_OWNER))(revoke_key)
     router.post(one + "/key/reset-lost", tags=["keys"], **by(Guard.SELF))(reset_lost_key)
     router.get(one + "/connections", tags=["connections"], **by(Guard.SELF_OR_OWNER))(list_connections)
-    router.put(one + "/connections/{service}", tags=["connections"], **by(Guard.SELF))(put_connection)
+    router.put(
+        one + "/connections/{service}",
+        tags=["connections"],
+        **by(
+            Guard.SELF,
+            "service_not_enabled",
+            "token_not_accepted",
+            "connection_not_needed",
+            "member_not_active",
+        ),
+    )(put_connection)
     router.delete(one + "/connections/{service}", status_code=204, tags=["connections"], **by(Guard.SELF))(
         delete_connection
     )

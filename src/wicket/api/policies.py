@@ -81,15 +81,16 @@ def routes() -> APIRouter:
     root = "/api/agents/{agentId}/policies"
     one = root + "/{policyId}"
     router.get(root, **by(Guard.POLICY_READER))(list_policies)
-    router.post(root, status_code=201, **by(Guard.OWNER))(create_policy)
-    router.post(root + "/preview", **by(Guard.OWNER))(preview_policy)
+    names = ("unknown_service", "unknown_tool")
+    router.post(root, status_code=201, **by(Guard.OWNER, *names, "limit_reached"))(create_policy)
+    router.post(root + "/preview", **by(Guard.OWNER, *names))(preview_policy)
     router.get(one, **by(Guard.POLICY_READER))(read_policy)
-    router.put(one, **by(Guard.OWNER))(update_policy)
+    router.put(one, **by(Guard.OWNER, *names, "version_conflict"))(update_policy)
     router.delete(one, status_code=204, **by(Guard.OWNER))(delete_policy)
     router.post(one + "/toggle", **by(Guard.OWNER))(toggle_policy)
     router.get(one + "/versions", **by(Guard.POLICY_READER))(list_versions)
     router.get(one + "/versions/{version}", **by(Guard.POLICY_READER))(read_version)
-    router.post(one + "/rollback", **by(Guard.OWNER))(rollback_policy)
+    router.post(one + "/rollback", **by(Guard.OWNER, *names))(rollback_policy)
     router.post("/api/policies/{policyId}/toggle", **by(Guard.OWNER))(toggle_by_id)
     return router
 

@@ -48,9 +48,9 @@ def routes() -> APIRouter:
     """`/api/users/me/tokens`."""
     router = guarded_router("me")
     router.get("/api/users/me/tokens", **by(Guard.ACCOUNT))(list_tokens)
-    router.post("/api/users/me/tokens", status_code=201, **by(Guard.ACCOUNT, "session_required"))(
-        create_token
-    )
+    router.post(
+        "/api/users/me/tokens", status_code=201, **by(Guard.ACCOUNT, "session_required", "too_many_tokens")
+    )(create_token)
     router.delete("/api/users/me/tokens/{tokenId}", status_code=204, **by(Guard.ACCOUNT))(revoke_token)
     return router
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import StrictBool
 
-from wicket.api.guards import Guard, by
+from wicket.api.guards import UPSTREAM, Guard, by
 from wicket.api.http import AgentId, ApiParts, Asker, Caller, Parts, Service, Text, Tool, guarded_router
 from wicket.api.models import In, ListOut, Out, RawObject, whole
 from wicket.connectors.services import catalog
@@ -111,9 +111,9 @@ def routes() -> APIRouter:
     """`/api/tools/catalog`, and the tools of an agent's services."""
     router = guarded_router("tools")
     one = "/api/agents/{agentId}/services/{service}/tools"
-    router.get("/api/tools/catalog", **by(Guard.ACCOUNT))(list_catalog)
+    router.get("/api/tools/catalog", **by(Guard.ACCOUNT, "unknown_service"))(list_catalog)
     router.get(one, **by(Guard.OWNER))(list_pinned)
-    router.post(one + "/refresh", **by(Guard.OWNER))(refresh)
+    router.post(one + "/refresh", **by(Guard.OWNER, "service_not_enabled", *UPSTREAM))(refresh)
     router.post(one + "/{tool}/review", **by(Guard.OWNER))(review)
     return router
 
