@@ -1,42 +1,21 @@
 """Calls from the dashboard: the whole path of a call, admitted by the membership of who is signed in."""
 
 import asyncio
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
-
 from tests.gateway.scene import SERVICE, Scene, scene
-from tests.instance import now
+from tests.gateway.signed_in import SignedIn, made_token
 from tests.upstreams import faults
 from wicket.core.model import AgentStatus, AuthType, Json, TrustMode
-from wicket.store import accounts
-from wicket.store.accounts import Scope
 
 PATH = "/api/mcp/mock-call"
 BEN = "ben@example.com"
 
 
-def _token(tx: sa.Connection, *, email: str) -> str:
-    account = accounts.get_or_create_account(tx, email=email, now=now())
-    made = accounts.create_token(
-        tx, account_id=account.id, name="tests", scopes=frozenset(Scope), expires_at=None, now=now()
-    )
-    return made.token
-
-
-class Dashboard:
-    """One person who is signed in."""
-
-    def __init__(self, s: Scene, token: str) -> None:
-        self._s = s
-        self._token = token
-
-    @classmethod
-    async def of(cls, s: Scene, email: str) -> "Dashboard":
-        return cls(s, await s.wicket.change(_token, email=email, agents=()))
+class Dashboard(SignedIn):
+    """Somebody who tries the scene's agent."""
 
     async def call(
         self,
@@ -46,21 +25,18 @@ class Dashboard:
         said: Mapping[str, object] | None = None,
     ) -> tuple[int, Any]:
         """Status and answer."""
-        body: dict[str, object] = {"agentId": self._s.agent.id, "service": SERVICE, "tool": "echo"} | dict(
-            said or {}
-        )
-        headers = {"authorization": f"Bearer {self._token}"}
-        if key is not None:
-            headers["x-wicket-member-key"] = key
-        sent = {**body, "arguments": arguments or {}}
-        async with self._s.wicket.http.post(self._s.wicket.url + PATH, json=sent, headers=headers) as answer:
-            self.headers = answer.headers
-            return answer.status, json.loads(await answer.read())
+        body: dict[str, object] = {"agentId": self._s.agent.id, "service": SERVICE, "tool": "echo"}
+        headers = {} if key is None else {"x-wicket-member-key": key}
+        return await self.send("POST", PATH, {**body, **(said or {}), "arguments": arguments or {}}, headers)
+
+
+async def _dashboard(s: Scene, email: str) -> Dashboard:
+    return Dashboard(s, await made_token(s, email))
 
 
 async def test_a_permitted_call_is_made_and_entered_like_any_other(tmp_path: Path) -> None:
     async with scene(tmp_path) as s:
-        owner = await Dashboard.of(s, "owner@example.com")
+        owner = await _dashboard(s, "owner@example.com")
         status, answer = await owner.call({"text": "hello"})
         (entry,) = await s.ended()
         (sent,) = s.upstream.calls
@@ -76,7 +52,7 @@ async def test_a_permitted_call_is_made_and_entered_like_any_other(tmp_path: Pat
 async def test_who_has_no_key_may_try_the_agent_too(tmp_path: Path) -> None:
     async with scene(tmp_path) as s:
         ben_id = await s.agent.member(BEN)
-        status, answer = await (await Dashboard.of(s, BEN)).call()
+        status, answer = await (await _dashboard(s, BEN)).call()
         (entry,) = await s.ended()
     assert (status, answer["decision"], answer["matchedPolicies"]) == (200, "ALLOW", None)
     assert (entry.member_id, entry.key_id) == (ben_id, ben_id)
@@ -88,7 +64,7 @@ async def test_a_denied_call_is_answered_with_the_reason_and_sends_nothing(tmp_p
             service=SERVICE, tools=["echo"], effect="forbid", denyMessage="Ask Ada.", name="never"
         )
         await s.agent.member(BEN)
-        answers = [(await (await Dashboard.of(s, email)).call())[1] for email in ("owner@example.com", BEN)]
+        answers = [(await (await _dashboard(s, email)).call())[1] for email in ("owner@example.com", BEN)]
         entries = await s.ended(2)
         seen = len(s.upstream.seen)
     assert {(a["decision"], a["reasonCode"], a["result"]) for a in answers} == {
@@ -104,7 +80,7 @@ async def test_a_denied_call_is_answered_with_the_reason_and_sends_nothing(tmp_p
 async def test_a_denial_in_the_shape_of_a_result_is_a_denial(tmp_path: Path) -> None:
     async with scene(tmp_path, permit=False) as s:
         await s.agent.settings(denialShape="toolResult")
-        status, answer = await (await Dashboard.of(s, "owner@example.com")).call()
+        status, answer = await (await _dashboard(s, "owner@example.com")).call()
     assert (status, answer["decision"], answer["reasonCode"]) == (200, "DENY", "no_permit_matched")
     assert answer["reason"].startswith("Authorization denied: tool 'echo'")
 
@@ -119,7 +95,7 @@ UNCALLABLE = (
 
 async def test_what_cannot_be_called_is_denied_and_entered(tmp_path: Path) -> None:
     async with scene(tmp_path) as s:
-        owner = await Dashboard.of(s, "owner@example.com")
+        owner = await _dashboard(s, "owner@example.com")
         answers = [await owner.call(said=said) for said, _ in UNCALLABLE]
         entries = await s.ended(len(UNCALLABLE))
         seen = len(s.upstream.seen)
@@ -133,13 +109,13 @@ async def test_what_cannot_be_called_is_denied_and_entered(tmp_path: Path) -> No
 async def test_what_a_real_call_is_refused_for_is_refused_alike(tmp_path: Path) -> None:
     async with scene(tmp_path, settings={"rate_burst": 1, "rate_per_second": 0.001}) as s:
         waiting = await s.agent.member(BEN, approved=False)
-        owner, ben = await Dashboard.of(s, "owner@example.com"), await Dashboard.of(s, BEN)
+        owner, ben = await _dashboard(s, "owner@example.com"), await _dashboard(s, BEN)
         pending = await ben.call()
         allowed, limited = await owner.call(), await owner.call()
         retry_after = owner.headers["retry-after"]
         await s.agent.status(AgentStatus.DISABLED)
         await s.agent.member("eve@example.com")
-        disabled = await (await Dashboard.of(s, "eve@example.com")).call()
+        disabled = await (await _dashboard(s, "eve@example.com")).call()
         entries = await s.ended(4)
     assert [allowed[0], *((status, p["code"]) for status, p in (pending, limited, disabled))] == [
         200, (403, "member_not_approved"), (429, "rate_limited"), (403, "agent_disabled"),
@@ -158,10 +134,10 @@ async def test_strangers_and_those_who_were_removed_find_no_agent(tmp_path: Path
     async with scene(tmp_path) as s:
         await s.remove(await s.agent.member(BEN))
         for email in (BEN, "stranger@example.com"):
-            status, problem = await (await Dashboard.of(s, email)).call()
+            status, problem = await (await _dashboard(s, email)).call()
             assert (status, problem["code"]) == (404, "not_found")
         for agent_id in ("", "x", "\0", "0f5ad4a1-7be5-4a8a-8d32-a8a2c4cfae4e"):
-            status, _ = await (await Dashboard.of(s, BEN)).call(said={"agentId": agent_id})
+            status, _ = await (await _dashboard(s, BEN)).call(said={"agentId": agent_id})
             assert status in (400, 404)
         assert await s.log() == []
 
@@ -175,7 +151,7 @@ async def test_the_policies_of_an_untrusted_agent_are_the_members_own(tmp_path: 
         ben, eve = await agent.member(BEN), await agent.member("eve@example.com")
         await agent.policy(service=SERVICE, memberId=ben)
         answers = {
-            email: (await (await Dashboard.of(s, email)).call())[1] for email in (BEN, "eve@example.com")
+            email: (await (await _dashboard(s, email)).call())[1] for email in (BEN, "eve@example.com")
         }
     assert {email: answer["decision"] for email, answer in answers.items()} == {
         BEN: "ALLOW", "eve@example.com": "DENY",
@@ -186,7 +162,7 @@ async def test_the_policies_of_an_untrusted_agent_are_the_members_own(tmp_path: 
 
 async def test_what_is_sealed_under_the_member_key_needs_it_each_time(tmp_path: Path) -> None:
     async with scene(tmp_path, auth=AuthType.BEARER) as s:
-        owner = await Dashboard.of(s, "owner@example.com")
+        owner = await _dashboard(s, "owner@example.com")
         before = await owner.call()
         await s.agent.connect(SERVICE, "canary-token")
         answers = [await owner.call(), await owner.call(key=s.key), await owner.call()]
@@ -208,7 +184,7 @@ async def test_what_the_server_seals_needs_no_key(tmp_path: Path) -> None:
         people = (BEN, "eve@example.com", "dan@example.com")
         for email in people:
             await s.agent.connect(SERVICE, f"token-of-{email}", email)
-        dashboards = [await Dashboard.of(s, email) for email in people]
+        dashboards = [await _dashboard(s, email) for email in people]
         statuses = [status for _ in range(2) for status, _ in [await one.call() for one in dashboards]]
         tokens = [sent.headers["authorization"] for sent in s.upstream.calls]
     assert statuses == [200] * 6
@@ -218,7 +194,7 @@ async def test_what_the_server_seals_needs_no_key(tmp_path: Path) -> None:
 async def test_a_key_that_is_not_the_members_live_one_is_refused(tmp_path: Path) -> None:
     async with scene(tmp_path) as s:
         bens = await s.agent.key(BEN)
-        owner = await Dashboard.of(s, "owner@example.com")
+        owner = await _dashboard(s, "owner@example.com")
         await s.agent.key()
         for key in (bens, s.key, "A" * 32, "not a key", ""):
             status, problem = await owner.call(key=key)
@@ -230,7 +206,7 @@ async def test_a_key_that_is_not_the_members_live_one_is_refused(tmp_path: Path)
 async def test_an_upstream_that_fails_is_told_beside_the_decision(tmp_path: Path) -> None:
     async with scene(tmp_path) as s:
         s.upstream.on("tools/call", faults.hang_up)
-        status, answer = await (await Dashboard.of(s, "owner@example.com")).call()
+        status, answer = await (await _dashboard(s, "owner@example.com")).call()
         (entry,) = await s.ended()
     assert (status, answer["decision"], answer["entryId"]) == (200, "ALLOW", entry.id)
     assert answer["error"]["data"]["reason"].startswith("upstream_")
@@ -240,7 +216,7 @@ async def test_an_upstream_that_fails_is_told_beside_the_decision(tmp_path: Path
 async def test_a_call_that_is_cut_off_is_refused(tmp_path: Path) -> None:
     async with scene(tmp_path) as s:
         s.upstream.on("tools/call", faults.hang)
-        calling = asyncio.create_task((await Dashboard.of(s, "owner@example.com")).call())
+        calling = asyncio.create_task((await _dashboard(s, "owner@example.com")).call())
         await s.upstream.wait_for("tools/call")
         await s.agent.status(AgentStatus.DISABLED)
         status, problem = await calling
@@ -249,7 +225,7 @@ async def test_a_call_that_is_cut_off_is_refused(tmp_path: Path) -> None:
 
 async def test_bad_bodies_are_refused_before_anything_is_decided(tmp_path: Path) -> None:
     async with scene(tmp_path) as s:
-        owner = await Dashboard.of(s, "owner@example.com")
+        owner = await _dashboard(s, "owner@example.com")
         for said in ({"tool": 7}, {"service": None}, {"more": 1}, {"tool": "x\0y"}, {"tool": "x" * 1001}):
             status, problem = await owner.call(said=said)
             assert (status, problem["code"]) == (400, "invalid"), said

@@ -1,13 +1,17 @@
 """Member keys: made, rotated, revoked and lost, on both databases."""
 
+import re
+from contextlib import suppress
+from hashlib import sha256
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from tests.store.scene import KEY, LATER, NOW, OTHER_KEY, SERVER, Scene, add_member, set_scene
 from wicket.core.errors import Conflict, Forbidden, Invalid, NotFound
-from wicket.core.keys import SealBroken, ServerKeys, make_key, open_sealed, private_key
+from wicket.core.keys import SealBroken, ServerKeys, is_key, make_key, open_sealed, private_key
 from wicket.core.world import MemberKey
 from wicket.store import connections, keys, members, tables, worlds
 from wicket.store.connections import SealedConnection
@@ -240,3 +244,47 @@ async def test_neither_keys_nor_tokens_stand_in_the_database(database: Database)
     assert b"member@example.com" in stored
     for secret in (TOKEN, KEY, OTHER_KEY):
         assert secret.encode() not in stored
+
+
+def _values(tx: sa.Connection) -> set[bytes]:
+    """Everything that is stored, and what lies in it: texts, blobs, and whatever a document holds."""
+    found: set[bytes] = set()
+    for table in tables.METADATA.sorted_tables:
+        for row in tx.execute(sa.select(table)):
+            for value in row:
+                raw = bytes(value) if isinstance(value, bytes | memoryview) else str(value).encode()
+                found |= {raw, *re.findall(rb"[A-Za-z0-9+/_-]{22,}", raw)}
+    return found
+
+
+def _private_halves(value: bytes) -> set[bytes]:
+    """What somebody could try as the private half that opens a seal."""
+    windows = {value[at : at + 32] for at in range(max(1, len(value) - 31))}
+    return {
+        half for half in (*windows, sha256(value).digest(), value.ljust(32, b"\0")[:32]) if len(half) == 32
+    }
+
+
+async def test_a_stolen_database_opens_no_token(database: Database) -> None:
+    """Neither what it holds, nor anything made from that as keys are made, opens what a member key seals."""
+    scene = await set_scene(database, services=["github", "slack"])
+    await put_key(scene)
+    await connect(scene)
+    await put_key(scene, OTHER_KEY, current=KEY)
+    await connect(scene, "slack", "xoxp-canary")
+    sealed = await sealed_of(scene), await sealed_of(scene, "slack")
+    values = await database.read(_values)
+    halves = {half for value in values for half in _private_halves(value)}
+    texts = {
+        value[at : at + 32].decode() for value in values if value.isascii() for at in range(len(value) - 31)
+    }
+    tried = [X25519PrivateKey.from_private_bytes(half) for half in halves]
+    tried += [private_key(text) for text in texts if is_key(text)]
+    opened = []
+    for connection in sealed:
+        for private in tried:
+            with suppress(SealBroken):
+                opened.append(open_sealed(connection.sealed, private, connection.binding))
+    assert len(tried) > 500
+    assert opened == []
+    assert open_sealed(sealed[0].sealed, private_key(OTHER_KEY), sealed[0].binding) == TOKEN.encode()
