@@ -71,7 +71,7 @@ class ReasonOut(Out):
 
 
 class QuantilesOut(Out):
-    """Milliseconds, within five per cent; None when nothing was measured."""
+    """Milliseconds, within five per cent; None when nothing was measured, and for members, whose times are not kept."""
 
     p50: float | None
     p99: float | None
@@ -96,7 +96,7 @@ class StatsOut(Out):
     top_denying_policies: Sequence[DenyingPolicyOut]
     reasons: Sequence[ReasonOut]
     latency: Mapping[str, QuantilesOut]
-    """`decision`, `record`, `upstream`."""
+    """`decision`, `record`, `upstream`; of one agent over whole days, UTC."""
     lag_s: float
     """How old the oldest call is that is not in these numbers yet; 0 when all are."""
 

@@ -17,7 +17,7 @@ from wicket.store.db import Database
 INTERVAL_S: Final = 2.0
 ROWS_MIN: Final = 50
 ROWS_MAX: Final = 20_000
-SUMS_MAX: Final = 1_000
+SUMS_MAX: Final = 3_000
 """That one transaction changes: more would take longer than 20 ms, for which others must not wait."""
 
 _log = structlog.get_logger()

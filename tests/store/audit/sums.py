@@ -30,27 +30,31 @@ def kept(tx: sa.Connection) -> Sums:
 
 def scanned(tx: sa.Connection) -> Sums:
     """What it should say."""
-    owners = {row.id: row.owner_id for row in tx.execute(sa.select(tables.agents))}
+    agents = {row.id: row for row in tx.execute(sa.select(tables.agents))}
     endings: dict[str, list[sa.Row[Any]]] = defaultdict(list)
     for ending in tx.execute(sa.select(tables.outcomes)):
         endings[ending.entry_id].append(ending)
     sums: dict[tuple[Any, ...], list[int]] = defaultdict(lambda: [0, 0])
     for entry in tx.execute(sa.select(tables.audit)):
         for kind, key, denied, calls, failed in _told(entry, endings[entry.id]):
-            for grain, at, subject in _places(entry, owners.get(entry.agent_id)):
+            for grain, at, subject in _places(entry, agents.get(entry.agent_id), kind):
                 place = sums[grain, at, subject, kind, key, denied]
                 place[0] += calls
                 place[1] += failed
     return {key: (calls, failed) for key, (calls, failed) in sums.items() if calls or failed}
 
 
-def _places(entry: sa.Row[Any], owner: str | None) -> Iterator[tuple[str, int, str]]:
+def _places(entry: sa.Row[Any], agent: sa.Row[Any] | None, kind: str) -> Iterator[tuple[str, int, str]]:
     hour = entry.decided_at // HOUR_US * HOUR_US
     day = entry.decided_at // (24 * HOUR_US) * 24 * HOUR_US
-    yield "hour", hour, entry.member_id
-    for subject in filter(None, (entry.agent_id, owner)):
-        yield "hour", hour, subject
-        yield "day", day, subject
+    yield "day", day, entry.agent_id
+    if kind != "time":
+        yield "hour", hour, entry.agent_id
+    if agent is not None:
+        yield "day", day, agent.owner_id
+        yield "hour", hour, agent.owner_id
+    if kind == "call" or (kind == "policy" and agent is not None and agent.trust_mode == "untrusted"):
+        yield "hour", hour, entry.member_id
 
 
 def _told(entry: sa.Row[Any], endings: list[sa.Row[Any]]) -> Iterator[tuple[str, str, bool, int, int]]:

@@ -7,11 +7,13 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 
 import pytest
+import sqlalchemy as sa
 
 from tests.databases import Location
 from tests.runtime.recorder.support import AGENT, create_agent, ledger_at
 from tests.store.audit.sums import BEGIN_US, HOUR_US, Busy, kept, scanned
 from wicket.runtime.rollups import Rollups
+from wicket.store import tables
 from wicket.store.audit.ledger import Ledger
 from wicket.store.audit.rollups import (
     Overtaken,
@@ -23,6 +25,7 @@ from wicket.store.audit.rollups import (
 )
 from wicket.store.db import Database
 
+UNTRUSTED = "6f1c2b3a-0000-4000-8000-000000000002"
 GONE = "6f1c2b3a-0000-4000-8000-000000000009"
 """An agent that the log names and nobody else."""
 
@@ -30,7 +33,16 @@ GONE = "6f1c2b3a-0000-4000-8000-000000000009"
 @pytest.fixture
 async def busy(database: Database) -> Busy:
     await database.change(create_agent, agents=())
-    return Busy(random.Random(7), (AGENT, GONE))
+    await database.change(create_agent, agent_id=UNTRUSTED, agents=())
+    await database.change(distrust, agents=())
+    return Busy(random.Random(7), (AGENT, UNTRUSTED, GONE))
+
+
+def distrust(tx: sa.Connection) -> None:
+    agents = tables.agents
+    tx.execute(
+        sa.update(agents).where(agents.c.id == UNTRUSTED).values(trust_mode="untrusted", owner_id="o-2")
+    )
 
 
 @pytest.fixture

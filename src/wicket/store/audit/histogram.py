@@ -66,7 +66,9 @@ def read_histogram(tx: sa.Connection, *, account_id: str, wanted: AuditFilter, n
             return found
     if any(one is not None for one in (wanted.agent, wanted.session, wanted.outcome, wanted.ip, wanted.q)):
         return _look(tx, wanted, viewer, parts)
-    if wanted.policy is not None and any(one is not None for one in (wanted.tool, wanted.reason)):
+    if wanted.policy is not None and any(
+        one is not None for one in (wanted.tool, wanted.reason, wanted.member)
+    ):
         return _look(tx, wanted, viewer, parts)
     return Histogram(parts, _add_up(tx, wanted, viewer, parts, account_id), is_partial=False)
 
@@ -93,7 +95,7 @@ def _add_up(
 
 def _subjects(tx: sa.Connection, wanted: AuditFilter, viewer: Viewer, account_id: str) -> Subjects:
     """Whose sums the filter means; none for whom the account may not see."""
-    nobody = Subjects([], [], frozenset())
+    nobody = Subjects()
     if wanted.member is None:
         try:
             return subjects_of(tx, viewer, account_id=account_id, agent_id=wanted.agent_id)

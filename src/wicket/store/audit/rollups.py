@@ -9,8 +9,9 @@ an agent, a member, or an account, which stands for all agents that it owns. Wha
     policy  service:policy id           entries that the policy decided         -
     time    stage:bucket                entries whose stage took so long        -
 
-Services and tools are ids of interned names. A member's sums are kept by the hour alone: members are many, and have
-few calls each.
+Services and tools are ids of interned names. Where calls are few, each makes sums of its own, so not everybody has
+all of them: members have hours only, policies only where they may know them, and no times; agents have times by the
+day.
 
 How far in the log the sums go is a position, as of `following.py`, that moves in the same transaction: whoever
 counts a stretch does so once, whichever process that is and whenever it dies. How a call ended comes later than the
@@ -26,7 +27,7 @@ from typing import Any, Final, TypeAlias
 
 import sqlalchemy as sa
 
-from wicket.core.model import Outcome
+from wicket.core.model import Outcome, TrustMode
 from wicket.store import tables
 from wicket.store.audit.following import Position, parse_position, render_position
 from wicket.store.audit.render import current_outcome
@@ -156,11 +157,12 @@ class _Range:
         return {"writer": self.writer, "after": self.after, "until": self.until}
 
 
-_NEXT_AND_LAST: Final = sa.text(
-    "SELECT min(first), max(last) FROM ("
-    "SELECT min(seq) AS first, max(seq) AS last FROM audit WHERE writer = :writer AND seq > :after UNION ALL "
-    "SELECT min(seq) AS first, max(seq) AS last FROM outcomes WHERE writer = :writer AND seq > :after) AS ends"
+_SEQS: Final = " UNION ALL ".join(  # each by itself, so that it takes one step down the index
+    f"SELECT (SELECT {end}(seq) FROM {table} WHERE writer = :writer AND seq > :after) AS seq"  # noqa: S608
+    for table in ("audit", "outcomes")
+    for end in ("min", "max")
 )
+_NEXT_AND_LAST: Final = sa.text(f"SELECT min(seq), max(seq) FROM ({_SEQS}) AS ends")  # noqa: S608 - our own names
 
 
 def _plan(tx: sa.Connection, position: Position, rows_max: int) -> tuple[list[_Range], Position, bool]:
@@ -199,25 +201,40 @@ class _Adding:
         self.sums: dict[Key, list[int]] = {}
 
     def call(self, row: AnyRow, calls: int, failed: int) -> None:
-        self._add(row, CALL, f"{row.service}:{row.tool}:{row.reason_code}", bool(row.denied), calls, failed)
+        key = f"{row.service}:{row.tool}:{row.reason_code}"
+        self._add(
+            (row.agent_id, row.owner_id), (HOUR, DAY), row, (CALL, key, bool(row.denied)), calls, failed
+        )
+        self._add((row.member_id,), (HOUR,), row, (CALL, key, bool(row.denied)), calls, failed)
 
     def policies(self, row: AnyRow, calls: int) -> None:
-        for policy in _ids_in(row.policies or "[]"):
-            self._add(row, POLICY, f"{row.service}:{policy}", bool(row.denied), calls)
+        for policy_id in _ids_in(row.policies or "[]"):
+            what = (POLICY, f"{row.service}:{policy_id}", bool(row.denied))
+            self._add((row.agent_id, row.owner_id), (HOUR, DAY), row, what, calls)
+            if row.trust_mode == TrustMode.UNTRUSTED:
+                self._add((row.member_id,), (HOUR,), row, what, calls)
 
     def time(self, row: AnyRow, stage: str, bucket: int | None, calls: int) -> None:
         if bucket is not None:
-            self._add(row, TIME, f"{stage}:{bucket}", False, calls)  # noqa: FBT003 - it is a column's value
+            what = (TIME, f"{stage}:{bucket}", False)
+            self._add((row.owner_id,), (HOUR, DAY), row, what, calls)
+            self._add((row.agent_id,), (DAY,), row, what, calls)
 
-    def _add(self, row: AnyRow, kind: str, key: str, denied: bool, calls: int, failed: int = 0) -> None:  # noqa: FBT001
-        """Add to the sums of everybody whose call it was."""
-        hour = row.hour * HOUR_US
-        day = hour - hour % DAY_US
-        for subject in (row.agent_id, row.owner_id):
-            if subject is not None:
-                self._add_one((HOUR, hour, subject, kind, key, denied), calls, failed)
-                self._add_one((DAY, day, subject, kind, key, denied), calls, failed)
-        self._add_one((HOUR, hour, row.member_id, kind, key, denied), calls, failed)
+    def _add(
+        self,
+        subjects: Sequence[str | None],
+        grains: Sequence[str],
+        row: AnyRow,
+        what: tuple[str, str, bool],
+        calls: int,
+        failed: int = 0,
+    ) -> None:
+        at = row.hour * HOUR_US
+        for grain in grains:
+            start = at if grain == HOUR else at - at % DAY_US
+            for subject in subjects:
+                if subject is not None:
+                    self._add_one((grain, start, subject, *what), calls, failed)
 
     def _add_one(self, key: Key, calls: int, failed: int) -> None:
         sums = self.sums.get(key)
@@ -235,7 +252,7 @@ def _ids_in(policies: str) -> frozenset[str]:
 
 # Whose call it was, when, and which: what the sums of an entry are found by.
 _PLACE: Final = (
-    f"a.agent_id, a.member_id, g.owner_id, a.decided_at / {HOUR_US} AS hour,"
+    f"a.agent_id, a.member_id, g.owner_id, g.trust_mode, a.decided_at / {HOUR_US} AS hour,"
     " a.service, a.tool, a.reason_code, a.denied"
 )
 _OF_A_CHAIN: Final = "{0}.writer = :writer AND {0}.seq > :after AND {0}.seq <= :until"
@@ -259,7 +276,7 @@ class _Words:
             f"SELECT {_PLACE}, {decision} AS decision,"  # noqa: S608 - our own names
             f" {self.member.format('a.body', 'matchedPolicies')} AS policies, count(*) AS calls"
             " FROM audit AS a LEFT JOIN agents AS g ON g.id = a.agent_id"
-            f" WHERE {_OF_A_CHAIN.format('a')} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10"
+            f" WHERE {_OF_A_CHAIN.format('a')} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11"
         )
 
     def outcomes(self) -> sa.TextClause:
@@ -272,7 +289,7 @@ class _Words:
             " FROM outcomes AS o JOIN audit AS a ON a.id = o.entry_id"
             " LEFT JOIN agents AS g ON g.id = a.agent_id"
             f" WHERE {_OF_A_CHAIN.format('o')} AND {_ENDINGS} = 1"
-            " GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12"
+            " GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13"
         )
 
     def _bucket(self, text: str, name: str) -> str:

@@ -29,6 +29,7 @@ from wicket.store.audit.sums import (
     Tally,
     add_up,
     lanes_of,
+    lanes_of_times,
     names_of,
     parse_call,
     read_series,
@@ -73,7 +74,7 @@ class ServiceTally:
 
 @dataclass(frozen=True, slots=True)
 class Quantiles:
-    """Of a duration in milliseconds, as exact as the buckets are wide; None when nothing was measured."""
+    """Of a duration in milliseconds, as exact as the buckets are wide; None where nothing was measured or kept."""
 
     p50: float | None = None
     p99: float | None = None
@@ -156,8 +157,7 @@ def _denying(tx: sa.Connection, wanted: Range, subjects: Subjects) -> list[Polic
 
 def _latency(tx: sa.Connection, wanted: Range, subjects: Subjects) -> dict[str, Quantiles]:
     histograms: dict[str, dict[int, int]] = {DECISION: {}, RECORD: {}, UPSTREAM: {}}
-    lanes = lanes_of(wanted, subjects, by_time=False)
-    for key, calls, _ in add_up(tx, lanes, (sums.key,), sums.kind == TIME):
+    for key, calls, _ in add_up(tx, lanes_of_times(wanted, subjects), (sums.key,), sums.kind == TIME):
         stage, _, bucket = key.partition(":")
         histogram = histograms[stage]
         histogram[int(bucket)] = histogram.get(int(bucket), 0) + int(calls)

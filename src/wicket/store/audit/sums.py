@@ -72,13 +72,13 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Subjects:
-    """Whose sums an account's view is made of."""
+    """Whose sums an account's view is made of; see `rollups.py` for which sums each of them has."""
 
-    wide: Sequence[str]
-    """Agents, or the account that owns them: by the hour and by the day."""
-    members: Sequence[str]
-    """Own memberships of others' agents: by the hour."""
-    withheld: frozenset[str]
+    owners: Sequence[str] = ()
+    """Accounts: the sums of all agents that they own."""
+    agents: Sequence[str] = ()
+    members: Sequence[str] = ()
+    withheld: frozenset[str] = frozenset()
     """Those of the members whose policies are not theirs to know."""
 
     @property
@@ -113,16 +113,17 @@ def subjects_of(tx: sa.Connection, viewer: Viewer, *, account_id: str, agent_id:
     """Whose sums to add up; raises NotFound for an agent that the account knows nothing of."""
     if agent_id is None:
         own = viewer.open_members | viewer.withheld_members
-        return Subjects([account_id] if viewer.owned else [], sorted(own), viewer.withheld_members)
+        owners = [account_id] if viewer.owned else []
+        return Subjects(owners=owners, members=sorted(own), withheld=viewer.withheld_members)
     if agent_id in viewer.owned:
-        return Subjects([agent_id], [], frozenset())
+        return Subjects(agents=[agent_id])
     members = tables.members.c
     own_member = tx.execute(
         sa.select(members.id).where(members.agent_id == agent_id, members.account_id == account_id)
     ).scalar_one_or_none()
     if own_member is None or own_member not in viewer.open_members | viewer.withheld_members:
         raise NotFound(f"there is no agent `{agent_id}`: list yours to find the id")
-    return Subjects([], [own_member], viewer.withheld_members)
+    return Subjects(members=[own_member], withheld=viewer.withheld_members)
 
 
 def read_series(
@@ -158,10 +159,17 @@ class Lane:
 
 def lanes_of(wanted: Range, subjects: Subjects, *, by_time: bool) -> list[Lane]:
     """Where the sums of a range are found; unless they are wanted `by_time`, whole days stand for their hours."""
-    hours = replace(wanted, width_us=HOUR_US)
-    wide = [wanted] if by_time or wanted.grain == DAY else _in_days(wanted)
-    lanes = [Lane(part, subjects.wide) for part in wide] + [Lane(hours, subjects.members)]
+    parts = [wanted] if by_time or wanted.grain == DAY else _in_days(wanted)
+    lanes = [Lane(part, [*subjects.owners, *subjects.agents]) for part in parts]
+    lanes.append(Lane(replace(wanted, width_us=HOUR_US), subjects.members))
     return [lane for lane in lanes if lane.subjects and lane.range.from_us < lane.range.until_us]
+
+
+def lanes_of_times(wanted: Range, subjects: Subjects) -> list[Lane]:
+    """The same for how long things took: of agents by whole days, of members not at all."""
+    days = widened(wanted.from_us, wanted.until_us - 1, DAY_US)
+    agents = [Lane(days, subjects.agents)] if subjects.agents else []
+    return lanes_of(wanted, Subjects(owners=subjects.owners), by_time=False) + agents
 
 
 def _in_days(hours: Range) -> list[Range]:
