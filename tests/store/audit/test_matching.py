@@ -28,7 +28,8 @@ def _compare(
     endings = defaultdict(list)
     for ending in tx.execute(SELECT_ENDINGS):
         endings[ending.entry_id].append(ending)
-    different, found = [], 0
+    different: list[Mapping[str, str]] = []
+    found = 0
     for account in accounts:
         for asked in made.filters(each, together):
             wanted = parse_filter(asked)
