@@ -46,6 +46,9 @@ STDIO: Final = MappingProxyType(
         for key in ("git", "notes")
     }
 )
+ZONES: Final = frozenset(available_timezones())
+_FREE: Final[list[FastAPI]] = []
+"""Applications that no instance uses any more: building one takes longer than most tests."""
 PERMIT: Final = MappingProxyType(
     {"name": "Reads", "service": "github", "effect": "permit", "tools": ["tier:read"]}
 )
@@ -206,35 +209,36 @@ async def open_instance(
 ) -> AsyncIterator[Instance]:
     """An instance over a database; its people's clients close with it."""
     mails: list[str] = []
-    api = build_api(
-        ApiParts(
+    parts = ApiParts(
+        db=database,
+        keys=SERVER,
+        sign_in=SignIn(
             db=database,
             keys=SERVER,
-            sign_in=SignIn(
-                db=database,
-                keys=SERVER,
-                mailer=ConsoleMailer(mails.append),
-                rules=rules,
-                now=now,
-                monotonic_ns=lambda: int(now().timestamp()) * 1_000_000_000,
-            ),
-            fetch_tools=servers.fetch,
-            stdio=STDIO,
-            version="1.2.3",
-            public_url=public_url,
-            metrics_token=metrics_token,
-            status=status,
-            forget_tools=servers.forget,
-            known_zones=frozenset(available_timezones()),
+            mailer=ConsoleMailer(mails.append),
+            rules=rules,
             now=now,
-            mock_call=no_proxy,
-            vet_url=vet_url,
-            readers=LogReaders(database, Tail(database)),
-            tiers_from_annotations=frozenset({"notes"}),
-        )
+            monotonic_ns=lambda: int(now().timestamp()) * 1_000_000_000,
+        ),
+        fetch_tools=servers.fetch,
+        stdio=STDIO,
+        version="1.2.3",
+        public_url=public_url,
+        metrics_token=metrics_token,
+        status=status,
+        forget_tools=servers.forget,
+        known_zones=ZONES,
+        now=now,
+        mock_call=no_proxy,
+        vet_url=vet_url,
+        readers=LogReaders(database, Tail(database)),
+        tiers_from_annotations=frozenset({"notes"}),
     )
+    api = _FREE.pop() if _FREE else build_api(parts)
+    api.state.parts = parts
     async with AsyncExitStack() as stack:
         yield Instance(database, servers, api, stack, mails)
+    _FREE.append(api)
 
 
 def names_of(page: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:

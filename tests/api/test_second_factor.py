@@ -216,6 +216,7 @@ async def test_a_sign_in_that_stays_without_its_second_factor_ends_after_half_an
     await ada.get("/api/users/me")
 
 
+@pytest.mark.slow
 async def test_until_it_is_shown_only_signing_in_goes_on(
     wicket: Instance, ada: Browser, clock: Clock
 ) -> None:
