@@ -34,8 +34,8 @@ PROMISES = {
     ),
     "P4": Promise(
         "The log shows tampering: a row that was changed, deleted, inserted or moved is found and named.",
-        "`audit verify` on databases that were tampered with at random",
-        missing="signed checkpoints: what was cut off the end shows only when a later start has named it",
+        "`audit verify` on databases that were tampered with at random; what was cut off the end, against a checkpoint "
+        "that is kept outside",
     ),
     "P5": Promise(
         "Decisions can be replayed: what an entry stores gives the same decision under the versions that it names.",

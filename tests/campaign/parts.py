@@ -48,6 +48,7 @@ WRITERS = "tests/runtime/recorder/test_recorder_writers.py"
 DURABILITY = "tests/journeys/test_durability.py"
 BINDING = "tests/journeys/test_binding.py"
 VERIFY = "tests/store/audit/test_verify.py"
+ATTESTED = "tests/store/audit/test_attested.py"
 KILLS, SERVER_KILLS, TOGGLES = "WICKET_TEST_KILLS", "WICKET_TEST_SERVER_KILLS", "WICKET_TEST_TOGGLES"
 
 
@@ -95,6 +96,19 @@ def _tampering(database: str) -> Part:
     )
 
 
+def _attested(database: str) -> Part:
+    return Part(
+        f"attested-{database}",
+        "P4",
+        f"changes to checkpoints, and ends of chains cut off, {database}",
+        1_000,
+        ATTESTED,
+        f"whatever_is_done and {database}",
+        "WICKET_TEST_MUTATIONS",
+        chunk=500,
+    )
+
+
 PARTS = (
     Part(
         "messages",
@@ -123,6 +137,8 @@ PARTS = (
     ),
     _tampering("sqlite"),
     _tampering("postgresql"),
+    _attested("sqlite"),
+    _attested("postgresql"),
     Part("replays", "P5", "entries decided again", 1_000_000, comes_with="messages"),
     _changes("sqlite", 1),
     _changes("sqlite", 4),
