@@ -36,7 +36,18 @@ async def test_an_entry_has_every_field_in_order(scene: Scene) -> None:
         "count": 1,
     }
     assert {name: entry[name] for name in expected} == expected
-    assert "No deletions" in entry["reason"]
+    assert entry["reason"] == (
+        "denied: `github__delete_file` is forbidden for agent `helper` by policy `No deletions` version 1"
+    )
+    assert entry["matchedPolicies"] == [
+        {
+            "id": scene.forbid["id"],
+            "key": "no-deletions",
+            "name": "No deletions",
+            "version": 1,
+            "effect": "forbid",
+        }
+    ]
 
 
 async def test_the_list_is_newest_first_and_in_pages(scene: Scene) -> None:

@@ -5,16 +5,16 @@ from wicket.core.model import Decision, Effect, PolicyEffect, PolicyRef, Reason
 from wicket.core.policy.explain import explain_sentence
 
 NIGHT = PolicyRef("id-1", "night", "No nights", 1, PolicyEffect.FORBID)
-OTHER = PolicyRef("id-2", "other", "Other", 1, PolicyEffect.FORBID)
+OTHER = PolicyRef("id-2", "other", "Other", 3, PolicyEffect.FORBID)
 SENTENCES = [
     (
         Decision(Effect.ALLOW, Reason.PERMITTED, (NIGHT,)),
-        "permitted: `github__label_write::delete` is allowed for agent `bot` by policy `No nights`",
+        "permitted: `github__label_write::delete` is allowed for agent `bot` by policy `No nights` version 1",
         "permitted: `github__label_write::delete` is allowed for agent `bot` by policy",
     ),
     (
         Decision(Effect.DENY, Reason.FORBIDDEN_BY_POLICY, (NIGHT, OTHER)),
-        "denied: `github__label_write::delete` is forbidden for agent `bot` by policies `No nights`, `Other`",
+        "denied: `github__label_write::delete` is forbidden for agent `bot` by policies `No nights` version 1, `Other` version 3",
         "denied: `github__label_write::delete` is forbidden for agent `bot` by policy",
     ),
     (
@@ -25,7 +25,7 @@ SENTENCES = [
     (
         Decision(Effect.DENY, Reason.POLICY_ERRORED, (NIGHT,), detail="no `ip`"),
         (
-            "denied: policy `No nights` of agent `bot` could not be evaluated"
+            "denied: policy `No nights` version 1 of agent `bot` could not be evaluated"
             " for `github__label_write::delete`: no `ip`"
         ),
         "denied: a policy of agent `bot` could not be evaluated for `github__label_write::delete`",

@@ -85,6 +85,6 @@ def explain_sentence(
 
 
 def _policies(decision: Decision) -> str:
-    names = ", ".join(f"`{policy.name}`" for policy in decision.matched)
+    names = ", ".join(f"`{policy.name}` version {policy.version}" for policy in decision.matched)
     noun = "policy" if len(decision.matched) == 1 else "policies"
     return f"{noun} {names}" if names else ""
