@@ -142,11 +142,8 @@ def _tools_and_reasons(
 
 def _denying(tx: sa.Connection, wanted: Range, subjects: Subjects) -> list[PolicyCount]:
     """Every policy that denied something, as far as the account may know of it, the most frequent first."""
-    known = Subjects(
-        subjects.wide, [one for one in subjects.members if one not in subjects.withheld], frozenset()
-    )
     counts: dict[tuple[int, str], int] = {}
-    lanes = lanes_of(wanted, known, by_time=False)
+    lanes = lanes_of(wanted, subjects.with_policies, by_time=False)
     for key, calls, _ in add_up(tx, lanes, (sums.key,), sums.kind == POLICY, sums.denied):
         service, _, policy_id = key.partition(":")
         counts[int(service), policy_id] = counts.get((int(service), policy_id), 0) + int(calls)
