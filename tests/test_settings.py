@@ -82,6 +82,12 @@ REFUSED = [
     ({"port": "http"}, "WICKET_PORT"),
     ({"workers": "0"}, "WICKET_WORKERS"),
     ({"rate_burst": "0"}, "WICKET_RATE_BURST"),
+    *(
+        ({"checkpoint_sink": sink}, "WICKET_CHECKPOINT_SINK")
+        for sink in ("outside", "file://host/a", "file:a", "http://keeper.example/", "ftp://a/b", "https://")
+    ),
+    ({"checkpoint_interval_s": "0"}, "WICKET_CHECKPOINT_INTERVAL_S"),
+    ({"otlp_endpoint": "collector:4318"}, "WICKET_OTLP_ENDPOINT"),
     ({"rate_per_second": "0"}, "WICKET_RATE_PER_SECOND"),
     ({"rate_per_second": "nan"}, "WICKET_RATE_PER_SECOND"),
     ({"upstream_timeout_s": "-1"}, "WICKET_UPSTREAM_TIMEOUT_S"),
@@ -141,6 +147,13 @@ def test_nonsense_is_refused_at_the_start_and_named(
         load_settings()
     assert refused.value.field.startswith(setting)
     assert all(value not in refused.value.sentence for value in ("short", LONG))
+
+
+@pytest.mark.parametrize(
+    "sink", ["file:///mnt/a%20b", "https://keeper.example:8443/x?y=z", "http://[::1]:8080/"]
+)
+def test_checkpoints_go_to_a_directory_or_an_address(sink: str) -> None:
+    assert load_settings(checkpoint_sink=sink).checkpoint_sink == sink
 
 
 @pytest.mark.parametrize("signup", ["invite", "open", "domain:example.com", "domain:a-b.example.co.uk"])
