@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from wicket.core.errors import Refused, RpcCode, UpstreamFailed
 from wicket.core.jsonrpc.headers import (
@@ -86,9 +86,8 @@ class Request:
     """The client's; on legacy sessions only `initialize` tells."""
 
 
-@dataclass(frozen=True, slots=True)
-class Notification:
-    """A message that wants none."""
+class Notification(NamedTuple):
+    """A message that wants none; one is made for each event of a stream, and this is the cheapest kind of value."""
 
     method: str
     params: JsonObject
@@ -343,8 +342,11 @@ def _refuse_look_alike(found: JsonObject, protocol: _Keys, where: str) -> None:
 
     Folding takes in U+017F and U+212A, which stand for `s` and `k` to parsers that ignore case.
     """
-    for key in found:
-        if key not in protocol.exact and (meant := protocol.folded.get(key.casefold())) is not None:
+    others = found.keys() - protocol.exact
+    if not others or protocol.folded.keys().isdisjoint("\0".join(others).casefold().split("\0")):
+        return
+    for key in others:
+        if (meant := protocol.folded.get(key.casefold())) is not None:
             raise _invalid_request(
                 f"a key is not `{where}{meant}` but could be read as it: spell it exactly so"
             )
