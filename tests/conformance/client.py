@@ -18,6 +18,7 @@ from wicket.core.errors import UpstreamFailed
 from wicket.core.jsonrpc import PostedResponse
 from wicket.core.model import Json, JsonObject
 from wicket.runtime.upstream import Answer, Ask, Declared, Target, Upstream
+from wicket.runtime.upstream.reply import next_of
 from wicket.runtime.upstream.standing import Said
 
 ABLE: Final[JsonObject] = {"elicitation": {"applyDefaults": True}, "sampling": {}, "roots": {}}
@@ -79,15 +80,10 @@ async def once(
         asks=QUESTIONS,
     )
     with closing(reply):
-        async for message in reply:
-            match message:
-                case Ask():
-                    await message.answer(PostedResponse(0, result=answer_to(message.method, message.params)))
-                case Answer():
-                    return message.result or {}
-                case _:
-                    continue
-    return {}
+        while not isinstance(message := await next_of(reply.pass_on), Answer):
+            if isinstance(message, Ask):
+                await message.answer(PostedResponse(0, result=answer_to(message.method, message.params)))
+    return message.result or {}
 
 
 @asynccontextmanager

@@ -1,36 +1,31 @@
 """Answers on the wire: whole and streamed, in order, for every kind of client."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
 from tests.front.scene import HOST, Fronted, client, fronted, post, request
-from wicket.gateway.http import STREAM_HEADERS, Headers, Inbound, Outbound
+from wicket.gateway.http import STREAM_HEADERS, Headers, Inbound, Outbound, Reader
 
 
 class Told:
-    """Chunks that come when the test says so."""
+    """A stream of parts that come when the test says so."""
 
-    def __init__(self, *chunks: bytes | Exception) -> None:
-        self._chunks: asyncio.Queue[bytes | Exception | None] = asyncio.Queue()
+    def __init__(self, *parts: bytes | Exception) -> None:
+        self._parts: asyncio.Queue[bytes | Exception | None] = asyncio.Queue()
         self.is_closed = asyncio.Event()
-        for chunk in chunks:
-            self._chunks.put_nowait(chunk)
+        for part in parts:
+            self._parts.put_nowait(part)
 
-    def say(self, chunk: bytes | Exception | None) -> None:
-        self._chunks.put_nowait(chunk)
+    def say(self, part: bytes | Exception | None) -> None:
+        self._parts.put_nowait(part)
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        chunk = await self._chunks.get()
-        if isinstance(chunk, Exception):
-            raise chunk
-        if chunk is None:
-            raise StopAsyncIteration
-        return chunk
+    async def tell(self, reader: Reader) -> None:
+        while (part := await self._parts.get()) is not None:
+            if isinstance(part, Exception):
+                raise part
+            if reader.send(part):
+                await reader.drained()
 
     async def aclose(self) -> None:
         self.is_closed.set()

@@ -124,7 +124,7 @@ async def test_a_stream_of_the_legacy_era_is_read_to_its_end_for_nobody() -> Non
         async with asyncio.timeout(5):
             await told.is_closed.wait()
         await f.until(lambda: not f.tasks)
-        assert told._chunks.empty()
+        assert told._parts.empty()
 
 
 async def test_leaving_while_more_waits_than_the_client_reads_ends_the_wait() -> None:
@@ -138,4 +138,4 @@ async def test_leaving_while_more_waits_than_the_client_reads_ends_the_wait() ->
         async with asyncio.timeout(5):
             await told.is_closed.wait()
         await f.until(lambda: not f.tasks)
-        assert told._chunks.empty()
+        assert told._parts.empty()

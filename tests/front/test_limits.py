@@ -169,12 +169,12 @@ async def test_a_reader_that_never_reads_is_written_no_more_than_the_buffers_hol
             c.send(post("/mcp", MODERN))
             await f.until(lambda: any(one._writable is not None for one in f.connections))
             (connection,) = f.connections
-            left = told._chunks.qsize()
+            left = told._parts.qsize()
             assert left > 0
             high = connection._transport.get_write_buffer_limits()[1]
             assert connection._transport.get_write_buffer_size() <= high + len(chunk) + 16
             f.pass_time(59)
-            assert told._chunks.qsize() == left  # nothing more was taken of what streams
+            assert told._parts.qsize() == left  # nothing more was taken of what streams
             assert len(f.connections) == 1
             f.pass_time(2)
             await f.until(lambda: not f.connections)

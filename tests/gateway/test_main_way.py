@@ -3,8 +3,11 @@
 import gc
 from pathlib import Path
 
+import pytest
+
 from tests.instance import Instance
-from tests.upstreams.recording import RecordingUpstream
+from tests.upstreams.faults import result_of
+from tests.upstreams.recording import Out, RecordingUpstream, Seen
 
 
 async def test_an_allowed_call_is_answered_and_a_forbidden_one_is_denied(tmp_path: Path) -> None:
@@ -28,10 +31,22 @@ async def test_an_allowed_call_is_answered_and_a_forbidden_one_is_denied(tmp_pat
         assert await wicket.settled() == {entries[1]["id"]: ["ok"]}
 
 
-async def test_calls_leave_nothing_to_the_garbage_collector(tmp_path: Path) -> None:
+async def notify(seen: Seen, out: Out) -> None:
+    """Streams, however the upstream answers otherwise."""
+    await out.stream()
+    for _ in range(3):
+        await out.event({"jsonrpc": "2.0", "method": "notifications/message", "params": {"data": "working"}})
+    await out.event(result_of(seen.id))
+    await out.finish()
+
+
+@pytest.mark.parametrize("streams", [False, True], ids=["whole", "streamed"])
+async def test_calls_leave_nothing_to_the_garbage_collector(tmp_path: Path, *, streams: bool) -> None:
     """Circles of objects would be found by it alone, which stops every thread while it looks."""
     calls = 40
     async with RecordingUpstream() as upstream, Instance.started(tmp_path) as wicket:
+        if streams:
+            upstream.on("tools/call", notify)
         agent = await wicket.agent(services={"fake": upstream.url})
         key = await agent.key()
         await agent.policy(service="fake", tools=["echo"])
@@ -41,7 +56,8 @@ async def test_calls_leave_nothing_to_the_garbage_collector(tmp_path: Path) -> N
             gc.disable()
             try:
                 for number in range(calls):
-                    await wicket.call(key, f"fake__{tool}", {"number": number})
+                    answer = await wicket.call(key, f"fake__{tool}", {"number": number})
+                    assert answer.body.count(b"notifications/message") == 3 * streams * (tool == "echo")
                 found[tool] = gc.collect()
             finally:
                 gc.enable()

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.upstreams.calls import recorded_call
+from tests.upstreams.calls import Said, recorded_call, told
 from wicket.core.errors import UpstreamFailed, WicketError
-from wicket.core.jsonrpc import Era
+from wicket.core.jsonrpc import Notification
 from wicket.core.model import AuthType, Connector, ConnectorKind, JsonObject
 from wicket.runtime.stdio import StdioCommand, StdioLimits, StdioPool
-from wicket.runtime.upstream import Answer, Notice, Target, Upstream, UpstreamLimits, UpstreamReply
+from wicket.runtime.upstream import Answer, Target, Upstream, UpstreamLimits
 from wicket.runtime.wire import AddressPolicy, BeforeFirstByte, HttpWire
 
 SERVER = Path(__file__).parent.parent / "upstreams" / "stdio_server.py"
@@ -47,21 +47,22 @@ class Local:
         *,
         before: BeforeFirstByte | None = None,
         progress_token: str | None = None,
-    ) -> UpstreamReply:
+    ) -> list[Said]:
         async with asyncio.timeout(10):
-            return await self.upstream.forward(
+            reply = await self.upstream.forward(
                 recorded_call(arguments, tool=tool, service="local"),
                 TARGET,
                 meta={},
                 progress_token=progress_token,
                 before_first_byte=before,
             )
+            return await told(reply)
 
     async def call(self, tool: str, arguments: JsonObject | None = None) -> JsonObject:
-        reply = await self.forward(tool, arguments)
-        assert reply.answer is not None
-        assert reply.answer.result is not None
-        return reply.answer.result
+        [answer] = await self.forward(tool, arguments)
+        assert isinstance(answer, Answer)
+        assert answer.result is not None
+        return answer.result
 
     def read(self, method: str) -> list[JsonObject]:
         text = self.log.read_text() if self.log.exists() else ""
@@ -117,11 +118,8 @@ async def test_a_local_server_is_listed_and_called_like_any_other(tmp_path: Path
     async with local_server(tmp_path) as local:
         tools = await local.upstream.list_tools(TARGET)
         assert [tool["name"] for tool in tools] == ["echo", "count", "wait", "die"]
-        reply = await local.forward("echo", {"text": "é\n\u2028"})
-        assert reply.answer is not None
-        assert reply.answer.result is not None
-        assert reply.answer.result["echo"] == {"text": "é\n\u2028"}
-        assert (reply.era, reply.status) == (Era.LEGACY, 200)
+        result = await local.call("echo", {"text": "é\n\u2028"})
+        assert result["echo"] == {"text": "é\n\u2028"}
         assert len(local.read("initialize")) == len(local.read("notifications/initialized")) == 1
 
 
@@ -154,10 +152,9 @@ async def test_progress_goes_to_the_call_it_is_about(tmp_path: Path) -> None:
     async with local_server(tmp_path) as local:
 
         async def progress(token: str, to: int) -> list[tuple[object, object]]:
-            reply = await local.forward("count", {"to": to}, progress_token=token)
-            messages = [message async for message in reply]
+            messages = await local.forward("count", {"to": to}, progress_token=token)
             assert isinstance(messages[-1], Answer)
-            notices = [message.params for message in messages if isinstance(message, Notice)]
+            notices = [message.params for message in messages if isinstance(message, Notification)]
             return [(notice["progressToken"], notice["progress"]) for notice in notices]
 
         counts = await asyncio.gather(*(progress(f"t{to}", to) for to in range(1, 6)))

@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from tests.upstreams.calls import recorded_call
+from tests.upstreams.calls import answer_of, recorded_call
 from wicket.core.model import AuthType, Connector, ConnectorKind
 from wicket.runtime.stdio import StdioCommand, StdioPool
 from wicket.runtime.upstream import Target, Upstream, UpstreamLimits
@@ -29,8 +29,7 @@ async def test_mcp_server_time_is_listed_and_called() -> None:
             progress_token=None,
             before_first_byte=None,
         )
-        assert reply.answer is not None
-        assert "Europe/Berlin" in str(reply.answer.result)
+        assert "Europe/Berlin" in str((await answer_of(reply)).result)
         await upstream.stop()
         await pool.stop()
         await wire.close()

@@ -1,28 +1,31 @@
 import asyncio
+from collections.abc import Iterator
 
 import pytest
 
-from tests.upstreams.calls import recorded_call, target_of, upstream_side
+from tests.upstreams.calls import Said, answer_of, recorded_call, target_of, told, upstream_side
 from tests.upstreams.recording import LEGACY, MODERN, AnsweredIn, Out, RecordingUpstream, Seen, Spoken
 from wicket.core.errors import WicketError
+from wicket.core.jsonrpc import Notification
 from wicket.core.model import JsonObject
-from wicket.runtime.upstream import Answer, Ask, Notice, Upstream, UpstreamReply
+from wicket.runtime.upstream import Answer, Upstream
 
 ERAS = [("modern", "json"), ("modern", "sse"), ("legacy", "json"), ("legacy", "sse")]
 
 
 async def forward(
     upstream: Upstream, url: str, arguments: JsonObject | None = None, **given: object
-) -> UpstreamReply:
+) -> list[Said]:
     token = given.pop("progress_token", None)
     assert token is None or isinstance(token, str | int)
     meta = given.pop("meta", {})
     assert isinstance(meta, dict)
     assert not given
     async with asyncio.timeout(5):
-        return await upstream.forward(
+        reply = await upstream.forward(
             recorded_call(arguments), target_of(url), meta=meta, progress_token=token, before_first_byte=None
         )
+        return await told(reply)
 
 
 @pytest.mark.parametrize(("era", "answers"), ERAS)
@@ -30,10 +33,9 @@ async def test_a_call_reaches_the_upstream_once_with_exactly_what_was_decided(
     era: Spoken, answers: AnsweredIn
 ) -> None:
     async with RecordingUpstream(era=era, answers=answers) as server, upstream_side() as upstream:
-        reply = await forward(upstream, server.url, {"owner": "octo", "text": "é\n"})
-        assert reply.answer is not None
-        assert reply.answer.result is not None
-        assert not reply.streams
+        [answer] = await forward(upstream, server.url, {"owner": "octo", "text": "é\n"})
+        assert isinstance(answer, Answer)
+        assert answer.result is not None
         [call] = server.calls
         assert call.params["name"] == "echo"
         assert call.params["arguments"] == {"owner": "octo", "text": "é\n"}
@@ -106,8 +108,7 @@ async def test_an_unknown_session_is_begun_anew_once_and_the_call_is_sent_again(
     async with RecordingUpstream(era="legacy") as server, upstream_side() as upstream:
         await forward(upstream, server.url)
         server.forget_sessions()
-        reply = await forward(upstream, server.url)
-        assert reply.answer is not None
+        assert await forward(upstream, server.url)
         assert len(server.of("initialize")) == 2
         assert [call.headers["mcp-session-id"] for call in server.calls] == [
             "session-1",
@@ -190,15 +191,24 @@ async def test_each_message_is_passed_on_before_the_next_is_sent(era: Spoken) ->
 
     async with RecordingUpstream(era=era) as server, upstream_side() as upstream:
         server.on("tools/call", speak)
-        reply = await forward(upstream, server.url, progress_token="of-the-caller")
-        assert reply.streams
-        got: list[Notice | Ask | Answer] = []
+        got: list[Said] = []
+
+        def take(at_hand: Iterator[Said]) -> bool:
+            got.extend(at_hand)
+            go_on.set()
+            return False
+
         async with asyncio.timeout(5):
-            async for message in reply:
-                got.append(message)
-                go_on.set()
+            reply = await upstream.forward(
+                recorded_call(),
+                target_of(server.url),
+                meta={},
+                progress_token="of-the-caller",
+                before_first_byte=None,
+            )
+            await reply.pass_on(take)
         assert got[:3] == [
-            Notice("notifications/progress", {"progressToken": "of-the-caller", "progress": number})
+            Notification("notifications/progress", {"progressToken": "of-the-caller", "progress": number}, {})
             for number in range(3)
         ]
         assert got[3:] == [Answer({"content": []})]
@@ -220,8 +230,7 @@ async def test_what_is_not_about_the_call_is_not_passed_on() -> None:
 
     async with RecordingUpstream() as server, upstream_side() as upstream:
         server.on("tools/call", speak)
-        reply = await forward(upstream, server.url)
-        assert reply.answer == Answer({})
+        assert await forward(upstream, server.url) == [Answer({})]
 
 
 async def test_a_servers_own_request_is_answered_with_an_error_upstream() -> None:
@@ -235,8 +244,7 @@ async def test_a_servers_own_request_is_answered_with_an_error_upstream() -> Non
 
     async with RecordingUpstream(era="legacy") as server, upstream_side() as upstream:
         server.on("tools/call", ask)
-        reply = await forward(upstream, server.url)
-        assert reply.answer == Answer({})
+        assert await forward(upstream, server.url) == [Answer({})]
         answers = {str(seen.id): seen.message for seen in server.of("")}
         error = answers["s1"]["error"]
         assert isinstance(error, dict)
@@ -250,7 +258,7 @@ async def test_an_error_of_the_upstream_comes_back_as_it_is() -> None:
         reply = await upstream.forward(
             recorded_call(tool="absent"), target, meta={}, progress_token=None, before_first_byte=None
         )
-        assert reply.answer == Answer(error={"code": -32601, "message": "unknown"})
+        assert await answer_of(reply) == Answer(error={"code": -32601, "message": "unknown"})
         assert reply.status == 404
 
 

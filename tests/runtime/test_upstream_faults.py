@@ -1,19 +1,19 @@
 import asyncio
 import gc
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
 from tests.upstreams import faults
-from tests.upstreams.calls import SERVICE, recorded_call, target_of, upstream_side
+from tests.upstreams.calls import SERVICE, Said, answer_of, recorded_call, target_of, upstream_side
 from tests.upstreams.recording import Out, RecordingUpstream, Seen, Spoken
 from wicket.core.errors import UpstreamFailed, WicketError
+from wicket.core.jsonrpc import Notification
 from wicket.core.model import JsonObject
 from wicket.runtime.upstream import (
     Answer,
-    Ask,
     CredentialRejected,
-    Notice,
     Target,
     Upstream,
     UpstreamLimits,
@@ -42,9 +42,18 @@ async def forward(
         )
 
 
-async def finished(reply: UpstreamReply) -> list[Notice | Ask | Answer]:
+async def call(
+    upstream: Upstream,
+    target: Target,
+    arguments: JsonObject | None = None,
+    *,
+    progress_token: str | None = None,
+    before: BeforeFirstByte | None = None,
+) -> Answer:
+    """From the first byte to the last."""
+    reply = await forward(upstream, target, arguments, progress_token=progress_token, before=before)
     async with asyncio.timeout(5):
-        return [message async for message in reply]
+        return await answer_of(reply)
 
 
 @pytest.mark.parametrize("era", ERAS)
@@ -55,7 +64,7 @@ async def test_a_bad_answer_is_a_502_that_names_the_service_and_the_call_was_sen
     async with RecordingUpstream(era=era) as server, upstream_side(SMALL) as upstream:
         server.on("tools/call", faults.BROKEN[fault])
         with pytest.raises(UpstreamFailed) as failed:
-            await finished(await forward(upstream, target_of(server.url)))
+            await call(upstream, target_of(server.url))
         assert (failed.value.code, failed.value.status) == ("upstream_broken", 502)
         assert f"`{SERVICE}`" in failed.value.sentence
         assert len(server.calls) == 1
@@ -67,7 +76,7 @@ async def test_silence_is_a_504_that_names_the_service(fault: str, era: Spoken) 
     async with RecordingUpstream(era=era) as server, upstream_side(SHORT) as upstream:
         server.on("tools/call", faults.SILENT[fault])
         with pytest.raises(UpstreamFailed) as failed:
-            await forward(upstream, target_of(server.url))
+            await call(upstream, target_of(server.url))
         assert (failed.value.code, failed.value.status) == ("upstream_timeout", 504)
         assert f"`{SERVICE}`" in failed.value.sentence
         assert len(server.calls) == 1
@@ -99,10 +108,10 @@ async def test_an_upstream_that_misbehaves_at_the_handshake_is_never_sent_the_ca
     async with RecordingUpstream(era="legacy") as server, upstream_side(limits) as upstream:
         server.on(rpc, (faults.BROKEN | faults.SILENT)[fault])
         if (rpc, fault) in harmless:
-            await forward(upstream, target_of(server.url))
+            await call(upstream, target_of(server.url))
             return
         with pytest.raises(UpstreamFailed):
-            await forward(upstream, target_of(server.url))
+            await call(upstream, target_of(server.url))
         assert server.calls == []
 
 
@@ -110,11 +119,15 @@ async def test_a_stream_that_falls_silent_gives_what_came_and_then_the_timeout()
     async with RecordingUpstream() as server, upstream_side(SHORT) as upstream:
         server.on("tools/call", faults.hang_in_stream)
         reply = await forward(upstream, target_of(server.url))
-        messages = aiter(reply)
-        async with asyncio.timeout(5):
-            assert await anext(messages) == Notice("notifications/message", {"data": "working"})
-            with pytest.raises(UpstreamFailed) as failed:
-                await anext(messages)
+        messages: list[Said] = []
+
+        def take(at_hand: Iterator[Said]) -> bool:
+            messages.extend(at_hand)
+            return False
+
+        with pytest.raises(UpstreamFailed) as failed:
+            await reply.pass_on(take)
+        assert messages == [Notification("notifications/message", {"data": "working"}, {})]
         assert failed.value.code == "upstream_timeout"
 
 
@@ -129,7 +142,7 @@ async def test_an_answer_that_drips_for_ever_ends_at_its_bound() -> None:
     async with RecordingUpstream() as server, upstream_side(limits) as upstream:
         server.on("tools/call", drip)
         with pytest.raises(UpstreamFailed) as failed:
-            await forward(upstream, target_of(server.url))
+            await call(upstream, target_of(server.url))
         assert failed.value.code == "upstream_timeout"
 
 
@@ -143,7 +156,7 @@ async def test_a_stream_that_never_ends_is_ended_at_its_bound() -> None:
     async with RecordingUpstream() as server, upstream_side(limits) as upstream:
         server.on("tools/call", babble)
         with pytest.raises(UpstreamFailed) as failed:
-            await finished(await forward(upstream, target_of(server.url)))
+            await call(upstream, target_of(server.url))
         assert failed.value.code == "upstream_timeout"
 
 
@@ -159,7 +172,7 @@ async def test_a_stream_is_cut_at_its_size() -> None:
     async with RecordingUpstream() as server, upstream_side(limits) as upstream:
         server.on("tools/call", babble)
         with pytest.raises(UpstreamFailed) as failed:
-            await finished(await forward(upstream, target_of(server.url)))
+            await call(upstream, target_of(server.url))
         assert failed.value.code == "upstream_broken"
 
 
@@ -167,9 +180,8 @@ async def test_a_large_answer_within_the_bound_arrives_whole() -> None:
     limits = UpstreamLimits(body_bytes_max=11_000_000)
     async with RecordingUpstream() as server, upstream_side(limits) as upstream:
         server.on("tools/call", faults.huge_answer)
-        reply = await forward(upstream, target_of(server.url))
-        assert reply.answer is not None
-        assert len(str(reply.answer.result)) > 10_000_000
+        answer = await call(upstream, target_of(server.url))
+        assert len(str(answer.result)) > 10_000_000
 
 
 async def test_a_refused_connection_is_a_502() -> None:
@@ -177,19 +189,19 @@ async def test_a_refused_connection_is_a_502() -> None:
         url = server.url
     async with upstream_side() as upstream:
         with pytest.raises(UpstreamFailed) as failed:
-            await forward(upstream, target_of(url))
+            await call(upstream, target_of(url))
         assert (failed.value.code, failed.value.status) == ("upstream_unreachable", 502)
 
 
 async def test_a_401_in_mid_session_says_that_the_credential_is_no_good() -> None:
     async with RecordingUpstream(era="legacy") as server, upstream_side() as upstream:
-        await forward(upstream, target_of(server.url))
+        await call(upstream, target_of(server.url))
         server.on("tools/call", faults.unauthorized)
         with pytest.raises(CredentialRejected) as failed:
-            await forward(upstream, target_of(server.url))
+            await call(upstream, target_of(server.url))
         assert "of-alice" not in str(failed.value) + repr(failed.value.facts)
         server.on("tools/call", None)
-        await forward(upstream, target_of(server.url))
+        await call(upstream, target_of(server.url))
         assert len(server.of("initialize")) == 1
 
 
@@ -201,10 +213,10 @@ async def test_a_session_that_a_400_throws_doubt_on_is_begun_anew_by_the_next_ca
     async with RecordingUpstream(era="legacy") as server, upstream_side() as upstream:
         server.on("tools/call", no_session)
         with pytest.raises(UpstreamFailed):
-            await forward(upstream, target_of(server.url))
+            await call(upstream, target_of(server.url))
         assert len(server.calls) == 1
         server.on("tools/call", None)
-        await forward(upstream, target_of(server.url))
+        await call(upstream, target_of(server.url))
         assert len(server.of("initialize")) == 2
 
 
@@ -213,26 +225,26 @@ async def test_what_forbids_the_first_byte_comes_out_and_nothing_is_sent() -> No
         raise WicketError("too old", code="decision_expired")
 
     async with RecordingUpstream() as server, upstream_side() as upstream:
-        await forward(upstream, target_of(server.url))
+        await call(upstream, target_of(server.url))
         seen, connections = len(server.seen), server.connections
         for _ in range(3):
             with pytest.raises(WicketError) as failed:
-                await forward(upstream, target_of(server.url), before=forbid)
+                await call(upstream, target_of(server.url), before=forbid)
             assert failed.value.code == "decision_expired"
         assert (len(server.seen), server.cut) == (seen, b"")
-        await forward(upstream, target_of(server.url))
+        await call(upstream, target_of(server.url))
         assert server.connections <= connections + 4
 
 
 async def test_a_caller_that_leaves_cancels_the_call_at_a_legacy_upstream() -> None:
     async with RecordingUpstream(era="legacy") as server, upstream_side() as upstream:
         server.on("tools/call", faults.hang)
-        calling = asyncio.create_task(forward(upstream, target_of(server.url)))
-        [call] = await server.wait_for("tools/call")
+        calling = asyncio.create_task(call(upstream, target_of(server.url)))
+        [sent] = await server.wait_for("tools/call")
         calling.cancel()
         [cancelled] = await server.wait_for("notifications/cancelled")
-        assert cancelled.params["requestId"] == call.id
-        assert cancelled.headers["mcp-session-id"] == call.headers["mcp-session-id"]
+        assert cancelled.params["requestId"] == sent.id
+        assert cancelled.headers["mcp-session-id"] == sent.headers["mcp-session-id"]
         assert cancelled.headers["authorization"] == "Bearer of-alice"
 
 
@@ -267,27 +279,24 @@ async def test_a_second_answer_on_a_connection_is_given_to_nobody() -> None:
         await out.json(faults.result_of(seen.id, "second"))
 
     async with RecordingUpstream() as server, upstream_side() as upstream:
-        await forward(upstream, target_of(server.url))
+        await call(upstream, target_of(server.url))
         server.on("tools/call", twice)
-        await forward(upstream, target_of(server.url))
+        await call(upstream, target_of(server.url))
         server.on("tools/call", None)
-        reply = await forward(
-            upstream, target_of(server.url, owner="bob:1", token="of-bob"), {"owner": "bob"}
-        )
-        assert reply.answer is not None
-        assert "bob" in str(reply.answer.result)
+        answer = await call(upstream, target_of(server.url, owner="bob:1", token="of-bob"), {"owner": "bob"})
+        assert "bob" in str(answer.result)
 
 
 @pytest.mark.promise("P12")
 async def test_an_upstream_that_hangs_costs_the_callers_of_another_nothing() -> None:
     narrow = upstream_side(wire_limits=WireLimits(connections_per_host=10))
     async with RecordingUpstream() as hung, RecordingUpstream() as healthy, narrow as upstream:
-        await forward(upstream, target_of(hung.url))
+        await call(upstream, target_of(hung.url))
         hung.on("tools/call", faults.hang)
-        stuck = [asyncio.create_task(forward(upstream, target_of(hung.url))) for _ in range(200)]
+        stuck = [asyncio.create_task(call(upstream, target_of(hung.url))) for _ in range(200)]
         await hung.wait_for("tools/call", 11)
         for _ in range(20):
-            await forward(upstream, target_of(healthy.url, owner="bob:1"))
+            await call(upstream, target_of(healthy.url, owner="bob:1"))
         assert len(healthy.calls) == 20
         assert hung.connections <= 12
         for task in stuck:
@@ -298,14 +307,14 @@ async def test_an_upstream_that_hangs_costs_the_callers_of_another_nothing() -> 
 @pytest.mark.promise("P10")
 async def test_nothing_is_left_behind_by_calls_that_fail() -> None:
     async with RecordingUpstream(era="legacy") as server, upstream_side(PATIENT) as upstream:
-        await forward(upstream, target_of(server.url))
+        await call(upstream, target_of(server.url))
         gc.collect()
         before = len(asyncio.all_tasks())
         for fault in (*faults.BROKEN.values(), *faults.SILENT.values()):
             server.on("tools/call", fault)
             with pytest.raises(UpstreamFailed):
-                await finished(await forward(upstream, target_of(server.url)))
+                await call(upstream, target_of(server.url))
         server.on("tools/call", None)
-        await forward(upstream, target_of(server.url))
+        await call(upstream, target_of(server.url))
         await upstream.stop()
         assert len(asyncio.all_tasks()) <= before + 1

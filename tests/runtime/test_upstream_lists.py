@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from tests.upstreams import faults
-from tests.upstreams.calls import recorded_call, target_of, upstream_side
+from tests.upstreams.calls import answer_of, recorded_call, target_of, upstream_side
 from tests.upstreams.recording import ECHO, Out, RecordingUpstream, Seen, Spoken
 from wicket.core.errors import Invalid, UpstreamFailed
 from wicket.core.model import JsonObject
@@ -32,9 +32,10 @@ async def names(upstream: Upstream, target: Target) -> list[object]:
 
 async def call(upstream: Upstream, target: Target, arguments: JsonObject) -> None:
     async with asyncio.timeout(5):
-        await upstream.forward(
+        reply = await upstream.forward(
             recorded_call(arguments), target, meta={}, progress_token=None, before_first_byte=None
         )
+        await answer_of(reply)
 
 
 @pytest.mark.parametrize("era", ["modern", "legacy"])

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, closing
 
 import pytest
 
-from tests.upstreams.calls import recorded_call, target_of, upstream_side
+from tests.upstreams.calls import answer_of, recorded_call, target_of, upstream_side
 from tests.upstreams.cutting import CuttingRelay
 from tests.upstreams.recording import AnsweredIn, RecordingUpstream, Spoken
 from wicket.core.errors import UpstreamFailed
@@ -42,7 +42,7 @@ async def has_answer(upstream: Upstream, relay: CuttingRelay) -> bool:
                 before_first_byte=None,
             )
             with closing(reply):
-                return [message async for message in reply][-1:] != [] and isinstance(reply.answer, Answer)
+                return isinstance(await answer_of(reply), Answer)
     except UpstreamFailed:
         return False
     finally:

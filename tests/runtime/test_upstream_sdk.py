@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from tests.upstreams.calls import recorded_call, target_of, upstream_side
+from tests.upstreams.calls import answer_of, recorded_call, target_of, told, upstream_side
 from tests.upstreams.sdk import sdk_upstream
-from wicket.core.jsonrpc import Era
-from wicket.runtime.upstream import Answer, Notice
+from wicket.core.jsonrpc import Era, Notification
+from wicket.runtime.upstream import Answer
 
 
 @pytest.mark.promise("P17")
@@ -29,10 +29,9 @@ async def test_an_sdk_server_is_listed_and_called_in_both_eras(era: Era, *, json
                     progress_token=None,
                     before_first_byte=None,
                 )
-                assert reply.era is era
-                assert reply.answer is not None
-                assert reply.answer.result is not None
-                assert reply.answer.result["structuredContent"] == {"result": 3}
+                result = (await answer_of(reply)).result
+                assert result is not None
+                assert result["structuredContent"] == {"result": 3}
 
 
 @pytest.mark.parametrize("era", list(Era))
@@ -46,8 +45,8 @@ async def test_progress_of_an_sdk_server_reaches_the_caller_under_its_own_token(
                 progress_token="mine",
                 before_first_byte=None,
             )
-            messages = [message async for message in reply]
-        notices = [message.params for message in messages if isinstance(message, Notice)]
+            messages = await told(reply)
+        notices = [message.params for message in messages if isinstance(message, Notification)]
         assert [(notice["progressToken"], notice["progress"]) for notice in notices] == [
             ("mine", n) for n in range(3)
         ]
@@ -59,6 +58,6 @@ async def test_a_tool_that_fails_is_an_answer_and_no_failure() -> None:
         reply = await upstream.forward(
             recorded_call(tool="fail"), target_of(url), meta={}, progress_token=None, before_first_byte=None
         )
-        assert reply.answer is not None
-        assert reply.answer.result is not None
-        assert reply.answer.result["isError"] is True
+        result = (await answer_of(reply)).result
+        assert result is not None
+        assert result["isError"] is True

@@ -62,9 +62,23 @@ def test_an_event_is_out_before_the_next_byte_comes() -> None:
     assert list(reader.feed(b"data: a\n")) == []
     assert list(reader.feed(b"\n")) == [b"a"]
     assert list(reader.feed(b"data: b\r\n\r")) == [b"b"]
+    assert list(reader.feed(b"\nevent: message\r\ndata: c\r\n\r\n")) == [b"c"]
+    assert list(reader.feed(b"event: message\r\ndata: d\r\n\r\n")) == [b"d"]
+    assert list(reader.feed(b"event: message\ndata: e\n\n")) == [b"e"]
+    assert list(reader.feed(b"event: other\n")) == []
+    assert list(reader.feed(b"data: f\n\n")) == []
+    assert list(reader.feed(b"data: g\n\n")) == [b"g"]
 
 
-@pytest.mark.parametrize("chunks", [[b"data: " + b"x" * 2_000], [b"data: x\n"] * 600, [b"x" * 10] * 200])
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [b"data: " + b"x" * 2_000],
+        [b"data: x\n"] * 600,
+        [b"x" * 10] * 200,
+        [b"data: x\n\n", b"data: " + b"x" * 2_000 + b"\n\n"],
+    ],
+)
 def test_an_event_beyond_its_bound_is_refused(chunks: list[bytes]) -> None:
     with pytest.raises(EventTooLong):
         read(*chunks)

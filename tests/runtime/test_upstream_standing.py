@@ -4,23 +4,22 @@ import asyncio
 
 import pytest
 
-from tests.upstreams.calls import recorded_call, target_of, upstream_side
+from tests.upstreams.calls import answer_of, recorded_call, target_of, upstream_side
 from tests.upstreams.recording import Out, RecordingUpstream, Seen
 from wicket.core.errors import UpstreamFailed
-from wicket.core.jsonrpc import PostedResponse
+from wicket.core.jsonrpc import Notification, PostedResponse
 from wicket.core.model import JsonObject
-from wicket.runtime.upstream import Answer, Ask, Declared, Notice, Target, Upstream
+from wicket.runtime.upstream import Answer, Ask, Declared, Target, Upstream
 
 ABLE: JsonObject = {"elicitation": {}}
 
 
-async def call(upstream: Upstream, url: str) -> Answer | None:
+async def call(upstream: Upstream, url: str) -> Answer:
     async with asyncio.timeout(5):
         reply = await upstream.forward(
             recorded_call(), target_of(url), meta={}, progress_token=None, before_first_byte=None
         )
-        reply.close()
-        return reply.answer
+        return await answer_of(reply)
 
 
 def own(url: str) -> Target:
@@ -116,7 +115,7 @@ async def test_what_an_upstream_says_beside_the_calls_is_heard_and_its_questions
         server.on("GET", speak)
         async with upstream.attending(own(server.url)) as said:
             assert said is not None
-            assert await anext(said) == Notice("notifications/tools/list_changed", {})
+            assert await anext(said) == Notification("notifications/tools/list_changed", {}, {})
             asked = await anext(said)
             assert isinstance(asked, Ask)
             assert asked.params == {"_meta": {"app": "x"}}

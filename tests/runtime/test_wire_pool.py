@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from math import inf
+from typing import TypeAlias
 
 import pytest
 
@@ -14,6 +15,7 @@ from wicket.runtime.wire.connection import Connection
 from wicket.runtime.wire.pool import Room
 
 NEVER_S = 3_600
+Task: TypeAlias = asyncio.Task[None]
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"
 
 
@@ -203,10 +205,9 @@ def sent() -> Connection:
 
 
 async def is_given_up(connection: Connection, within_s: float, ends_at_s: float = inf) -> bool:
-    async with asyncio.timeout(5):
-        await connection.news(within_s, ends_at_s)
-    with pytest.raises(TimeoutError):
-        connection.news(NEVER_S)
+    for _ in range(2):
+        with pytest.raises(TimeoutError):
+            await connection.news(within_s, ends_at_s)
     return not connection.is_usable
 
 
@@ -241,7 +242,95 @@ async def test_a_connection_that_nobody_waits_for_is_not_given_up() -> None:
     news = connection.news(0.01)
     connection.data_received(HEAD + b"done")
     await news
-    assert await connection.receive(NEVER_S, inf) == b"done"
+    assert connection.take() == b"done"
     loop.call_later(0.05, rung.set)
     await rung.wait()
     assert connection.is_usable
+
+
+# What comes of a body
+
+
+BODY = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n"
+
+
+def hearing(connection: Connection, enough: bytes, *, within_s: float = 5) -> tuple[Task, list[bytes]]:
+    """A task that waits until `enough` has come, and what was heard."""
+    pieces: list[bytes] = []
+
+    def heard() -> bool:
+        pieces.append(connection.take())
+        return pieces[-1] == enough
+
+    return asyncio.create_task(connection.hear(within_s, inf, heard)), pieces
+
+
+async def test_a_body_is_heard_as_it_comes_and_who_waits_goes_on_when_it_is_enough() -> None:
+    connection = sent()
+    connection.data_received(BODY + b"a")
+    waiting, pieces = hearing(connection, b"c")
+    await settle()
+    connection.data_received(b"b")
+    assert pieces == [b"a", b"b"]  # before anybody had a turn
+    await settle()
+    assert not waiting.done()
+    connection.data_received(b"c")
+    connection.data_received(b"d")
+    await waiting
+    assert pieces == [b"a", b"b", b"c"]
+    assert connection.take() == b"d"
+
+
+async def test_who_waits_for_a_body_goes_on_at_its_end() -> None:
+    connection = sent()
+    waiting, pieces = hearing(connection, b"never")
+    connection.data_received(BODY + b"abc")
+    await settle()
+    connection.data_received(b"def and what nobody asked for")
+    await waiting
+    assert pieces == [b"abc", b"def"]
+    assert not connection.is_usable
+
+
+async def test_what_goes_wrong_with_what_is_heard_is_told_to_who_waits() -> None:
+    class Wrong(Exception):
+        pass
+
+    def heard() -> bool:
+        if connection.take() == b"x":
+            raise Wrong
+        return False
+
+    connection = sent()
+    connection.data_received(BODY)
+    waiting = asyncio.create_task(connection.hear(5, inf, heard))
+    await settle()
+    connection.data_received(b"x")
+    connection.data_received(b"y")
+    with pytest.raises(Wrong):
+        await waiting
+    assert connection.take() == b"y"
+
+
+async def test_who_has_left_hears_nothing_any_more() -> None:
+    connection = sent()
+    connection.data_received(BODY)
+    waiting, pieces = hearing(connection, b"never")
+    await settle()
+    waiting.cancel()
+    connection.data_received(b"a")
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert (pieces, connection.take()) == ([], b"a")
+
+
+async def test_a_body_is_given_up_when_it_has_been_silent_for_long_and_not_before() -> None:
+    loop, connection = asyncio.get_running_loop(), sent()
+    connection.data_received(BODY)
+    waiting, pieces = hearing(connection, b"never", within_s=0.05)
+    await settle()
+    heard_at_s = loop.time()
+    connection.data_received(b"a")
+    with pytest.raises(TimeoutError):
+        await waiting
+    assert loop.time() - heard_at_s >= 0.05
+    assert pieces == [b"a"]

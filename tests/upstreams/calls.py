@@ -1,9 +1,11 @@
 """Recorded calls and targets for tests that start behind the recorder."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import TypeAlias
 
+from wicket.core.jsonrpc import Notification
 from wicket.core.model import (
     AgentStatus,
     Call,
@@ -20,10 +22,11 @@ from wicket.core.session import Facts
 from wicket.core.world import AgentSettings, World
 from wicket.runtime.recorder.recorded import _MINT, Recorded
 from wicket.runtime.recorder.values import Attempt, Judged
-from wicket.runtime.upstream import Credential, Target, Upstream, UpstreamLimits
+from wicket.runtime.upstream import Answer, Ask, Credential, Target, Upstream, UpstreamLimits, UpstreamReply
 from wicket.runtime.wire import AddressPolicy, HttpWire, WireLimits
 from wicket.store.instants import to_us
 
+Said: TypeAlias = Notification | Ask | Answer
 SERVICE = "fake"
 ALICE = "of-alice"
 LOOPBACK = AddressPolicy(allow_private=True)
@@ -99,6 +102,25 @@ def target_of(
     )
     credential = None if token is None else Credential("Authorization", f"Bearer {token}")
     return Target(connector, credential, owner)
+
+
+async def told(reply: UpstreamReply) -> list[Said]:
+    """All that a reply passes on, the answer last."""
+    messages: list[Said] = []
+
+    def take(at_hand: Iterator[Said]) -> bool:
+        messages.extend(at_hand)
+        return False
+
+    await reply.pass_on(take)
+    return messages
+
+
+async def answer_of(reply: UpstreamReply) -> Answer:
+    """The last that it passes on."""
+    last = (await told(reply))[-1]
+    assert isinstance(last, Answer)
+    return last
 
 
 @asynccontextmanager

@@ -17,7 +17,7 @@ from wicket.front.rendering import (
 )
 from wicket.front.requests import Request
 from wicket.gateway import answers
-from wicket.gateway.http import Chunks, Outbound
+from wicket.gateway.http import Outbound, Stream
 
 COMMENT: Final = b": keep-alive\n\n"
 _BROKEN: Final = answers.refusal(
@@ -75,30 +75,42 @@ async def answer(client: Client, front: Front, request: Request) -> None:
             client.broken()
 
 
-async def _stream(client: Client, front: Front, request: Request, outbound: Outbound, body: Chunks) -> bool:
+async def _stream(client: Client, front: Front, request: Request, outbound: Outbound, body: Stream) -> bool:
     """Send chunks as they come, and no more than the client reads; False when they broke off.
 
     Whoever has left is sent nothing, but a call that outlives its client is brought to its end.
     """
     is_chunked = request.takes_chunks
     comment = COMMENT if is_event_stream(outbound.headers) else None
-    async with aclosing(body) as chunks:
+    async with aclosing(body):
         client.begin_stream(
             render_start(outbound.status, outbound.headers, front.date) + length_unknown(request),
             render_chunk(comment) if is_chunked and comment else comment,
         )
         try:
-            async for chunk in chunks:
-                if not chunk:
-                    continue  # in chunks it would be the end
-                if client.send_part(render_chunk(chunk) if is_chunked else chunk):
-                    await client.drained()
+            await body.tell(_Reader(client, is_chunked=is_chunked))
         except Exception:  # noqa: BLE001 - the top of the proxy: the client sees a stream that breaks off
             _LOG.exception("proxy_stream_failed", path_service=request.target.service)
             return False
     if is_chunked:
         client.write(LAST_CHUNK)
     return True
+
+
+class _Reader:
+    """Implements `Reader`: the client, with each part as a chunk for those who take chunks."""
+
+    def __init__(self, client: Client, *, is_chunked: bool) -> None:
+        self._client = client
+        self._is_chunked = is_chunked
+
+    def send(self, part: bytes) -> bool:
+        if not part:
+            return False  # in chunks it would be the end
+        return self._client.send_part(render_chunk(part) if self._is_chunked else part)
+
+    async def drained(self) -> None:
+        await self._client.drained()
 
 
 def length_unknown(request: Request) -> bytes:

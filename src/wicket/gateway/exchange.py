@@ -5,15 +5,16 @@ However it ends (answered, failed, silent, cut, cancelled, too old to be sent), 
 once.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from time import perf_counter_ns
-from typing import Final, Self, assert_never
+from typing import Final, assert_never
 
 from wicket.core.errors import Refused, RpcCode, Unavailable, UpstreamFailed
 from wicket.core.jsonrpc import (
     META_LOG_LEVEL,
     Era,
+    Notification,
     Request,
     RequestId,
     render_error,
@@ -24,13 +25,13 @@ from wicket.core.model import Call, JsonObject, Outcome
 from wicket.core.world import MemberKey
 from wicket.gateway import answers
 from wicket.gateway.flights import Cut, Flight
-from wicket.gateway.http import stream_event
+from wicket.gateway.http import Reader, stream_event
 from wicket.gateway.legacy_sessions import LegacySession
 from wicket.gateway.rounds import INPUT_REQUIRED, Rounds, declared
 from wicket.gateway.targets import READ
 from wicket.runtime.credentials import Credentials, NoCredentials
 from wicket.runtime.recorder import Ending, Recorded, Recorder
-from wicket.runtime.upstream import Answer, Ask, Notice, Upstream, UpstreamReply
+from wicket.runtime.upstream import Answer, Ask, Upstream, UpstreamReply
 from wicket.runtime.wire import broken
 
 HTTP_STATUS: Final[Mapping[int, int]] = {
@@ -88,9 +89,9 @@ class Exchange:
 
 
 class Replies:
-    """What the client of one call is told: iterate for server-sent events, or wait for the `last` reply alone.
+    """What the client of one call is told: a `Stream` of server-sent events, or the `last` reply alone.
 
-    Close it where it is not read to its end: that cancels the call.
+    Close it where it is not told to its end: that cancels the call.
     """
 
     def __init__(
@@ -106,8 +107,12 @@ class Replies:
         self._call = call
         self._flight = flight
         self._reply: UpstreamReply | None = None
-        self._events = b""
-        """To be told next."""
+        self._reader: Reader | None = None
+        """None: nobody listens yet."""
+        self._untold = b""
+        """Events for the reader."""
+        self._is_enough = False
+        """There is something to begin with, or the reader has more than they have read."""
         self._asked: list[RequestId] = []
         """Of the client, during this call; whatever it has not answered by the end, it need not."""
         self._started_ns = perf_counter_ns()
@@ -115,7 +120,7 @@ class Replies:
         self._response_bytes = 0
 
     async def advance(self) -> None:
-        """Until there is something to tell; the first time, that sends the call.
+        """Until it is enough or over; the first time, that sends the call. What comes is told meanwhile.
 
         Whatever ends the call here, its outcome is noted.
         """
@@ -124,31 +129,33 @@ class Replies:
             if reply is None:
                 self._flight.take_off()
                 reply = self._reply = await self._forwarded()
-            while not self._events and self.final is None:
-                self._take(await reply.next(), reply)
+            await reply.pass_on(self._take)
         except BaseException as error:
             if not self._is_told(error):
                 raise
+            self._flush()
 
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        if not self._events:
+    async def tell(self, reader: Reader) -> None:
+        """See `Stream`."""
+        self._reader = reader
+        self._flush()
+        while True:
+            if self._is_enough:
+                await reader.drained()
+                self._is_enough = False
             if self.final is not None:
-                raise StopAsyncIteration
+                return
             await self.advance()
-        events, self._events = self._events, b""
-        return events
 
     async def last(self) -> Reply:
         """The final reply, for a client that reads nothing before it."""
+        self._reader = _Nobody()
         while self.final is None:
-            self._events = b""
             await self.advance()
         return self.final
 
     async def aclose(self) -> None:
+        """See `Stream`."""
         if self.final is None:
             self._end(Outcome.CANCELLED)
 
@@ -175,25 +182,36 @@ class Replies:
             raise DecisionExpired
         self._sent_at_ns = perf_counter_ns()
 
-    def _take(self, message: Notice | Ask | Answer, reply: UpstreamReply) -> None:
+    def _take(self, messages: Iterator[Notification | Ask | Answer]) -> bool:
+        """Tell what is at hand, in one piece; whether that is enough for now."""
         session = self._passage.session
-        match message:
-            case Notice():
-                if session is None or session.passes(message):
-                    self._tell(render_notification(message.method, message.params))
-            case Ask():
-                self._tell(self._question(message))
-            case Answer():
-                outcome, final = self._answered(message)
-                self._response_bytes += len(final.body)
-                self._conclude(final, outcome, reply.status)
-            case _:
-                assert_never(message)
+        try:
+            for message in messages:
+                match message:
+                    case Notification():
+                        if session is None or session.passes(message):
+                            self._tell(render_notification(message.method, message.params))
+                    case Ask():
+                        self._tell(self._question(message))
+                    case Answer():
+                        self._finish(message)
+                    case _:
+                        assert_never(message)
+        finally:
+            self._flush()
+        return self._is_enough
 
     def _tell(self, body: bytes) -> None:
         self.streams = True
         self._response_bytes += len(body)
-        self._events += stream_event(body)
+        self._untold += stream_event(body)
+
+    def _flush(self) -> None:
+        if self._reader is None:
+            self._is_enough = bool(self._untold)
+            return
+        untold, self._untold = self._untold, b""
+        self._is_enough = self._reader.send(untold)
 
     def _question(self, ask: Ask) -> bytes:
         """The request for the client; raises UpstreamFailed where too many wait already."""
@@ -203,6 +221,11 @@ class Replies:
             raise broken(self._call.service, "it asks more than anybody answers")
         self._asked.append(noted[0])
         return noted[1]
+
+    def _finish(self, answer: Answer) -> None:
+        outcome, final = self._answered(answer)
+        self._response_bytes += len(final.body)
+        self._conclude(final, outcome, None if self._reply is None else self._reply.status)
 
     def _answered(self, answer: Answer) -> tuple[Outcome, Reply]:
         request, call = self._passage.request, self._call
@@ -249,7 +272,7 @@ class Replies:
     def _conclude(self, final: Reply, outcome: Outcome, upstream_status: int | None) -> None:
         self.final = final
         if self.streams:
-            self._events += stream_event(final.body)
+            self._untold += stream_event(final.body)
         self._end(outcome, upstream_status)
 
     def _end(self, outcome: Outcome, upstream_status: int | None = None) -> None:
@@ -275,6 +298,16 @@ class Replies:
         )
         if outcome in ANSWERED:
             parts.after_call(recorded, self._flight.key, self._passage.bearer)
+
+
+class _Nobody:
+    """Implements `Reader` for what is read by nobody."""
+
+    def send(self, part: bytes) -> bool:  # noqa: ARG002 - nobody looks at it
+        return False
+
+    async def drained(self) -> None:
+        """All the time."""
 
 
 def _progress_token(meta: JsonObject) -> str | int | None:

@@ -38,13 +38,14 @@ from wicket.gateway.http import (
     STREAM_HEADERS,
     Inbound,
     Outbound,
+    Parts,
     accepts_stream,
     as_stream,
     find_bearer,
     prefers_stream,
 )
 from wicket.gateway.legacy_sessions import LegacySession, LegacySessions
-from wicket.gateway.listening import Events, Listening, wanted_addresses
+from wicket.gateway.listening import Listening, wanted_addresses
 from wicket.gateway.listing import Listing
 from wicket.gateway.others import Others
 from wicket.gateway.rounds import Rounds
@@ -266,7 +267,7 @@ class Gateway:
                 subscribed.append(recorded)
         flight = self._flights.open(caller.world, caller.key, caller.session.slot, request.id)
         told = self._listening.listen(request, flight, caller.world, caller.bearer, service, subscribed)
-        return Outbound(200, STREAM_HEADERS, Events(await anext(told), told))
+        return Outbound(200, STREAM_HEADERS, Parts(told, first=await anext(told)))
 
     async def _notified(self, caller: Caller, notification: Notification) -> Outbound:
         world = await self._admitted(caller)
@@ -317,7 +318,8 @@ class Gateway:
                 await self._others.end(own, world, key, bearer)
             return Outbound(204, ())
         flight = self._flights.open(world, key, session.slot, session_id)
-        return Outbound(200, STREAM_HEADERS, self._listening.attend(flight, world, bearer, own))
+        told = self._listening.attend(flight, world, bearer, own)
+        return Outbound(200, STREAM_HEADERS, Parts(told, first=await anext(told)))
 
     async def _find(self, bearer: str | None) -> tuple[World, bytes] | None:
         return await self._snapshot.of(self._keys.digests(bearer)) if bearer and is_key(bearer) else None

@@ -1,6 +1,6 @@
 """HTTP as values: what came in, what goes out. No framework, no sockets."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, Protocol
@@ -18,12 +18,43 @@ STREAM_HEADERS: Headers = (
 _KINDS: Final = frozenset({"text/event-stream", "application/json"})
 
 
-class Chunks(Protocol):
-    """A body as it comes; closed when it was read to its end, and when nobody reads it any more."""
+class Reader(Protocol):
+    """Who reads a body that comes in parts."""
 
-    def __aiter__(self) -> AsyncIterator[bytes]: ...
+    def send(self, part: bytes) -> bool:
+        """Send a part; True when `drained` must be awaited before the next."""
+
+    async def drained(self) -> None:
+        """Wait until the reader has read, or has left."""
+
+
+class Stream(Protocol):
+    """A body that comes in parts; closed when it has come to its end, and when nobody reads it any more."""
+
+    async def tell(self, reader: Reader) -> None:
+        """Send the reader everything, as it comes, and no more than they read."""
 
     async def aclose(self) -> None: ...
+
+
+class Parts:
+    """A `Stream` of what is made part by part, behind a first that is there already."""
+
+    def __init__(self, parts: AsyncGenerator[bytes, None], *, first: bytes) -> None:
+        self._parts = parts
+        self._first = first
+
+    async def tell(self, reader: Reader) -> None:
+        """See `Stream`."""
+        if reader.send(self._first):
+            await reader.drained()
+        async for part in self._parts:
+            if reader.send(part):
+                await reader.drained()
+
+    async def aclose(self) -> None:
+        """See `Stream`."""
+        await self._parts.aclose()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +93,11 @@ def first_values(headers: Headers) -> Mapping[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Outbound:
-    """One HTTP answer: a whole body, or chunks as they come."""
+    """One HTTP answer: a whole body, or parts as they come."""
 
     status: int
     headers: Headers = JSON_HEADERS
-    body: bytes | Chunks = b""
+    body: bytes | Stream = b""
 
 
 def find_bearer(inbound: Inbound) -> str | None:

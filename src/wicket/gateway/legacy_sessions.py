@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Final
 
-from wicket.core.jsonrpc import PostedResponse, RequestId, render_request
+from wicket.core.jsonrpc import Notification, PostedResponse, RequestId, render_request
 from wicket.core.model import JsonObject
 from wicket.gateway.rounds import ASKED_BY, declared
-from wicket.runtime.upstream import Ask, Declared, Notice
+from wicket.runtime.upstream import Ask, Declared
 
 SESSIONS_MAX: Final = 10_000
 ASKED_MAX: Final = 100
@@ -64,7 +64,7 @@ class LegacySession:
         """Nobody waits for this answer any more."""
         self._asked.pop(asked_id, None)
 
-    def passes(self, notice: Notice) -> bool:
+    def passes(self, notice: Notification) -> bool:
         """Whether a notification on the way to an answer is for the client."""
         return notice.method != LOGGED or self.wants(notice.params.get("level"))
 

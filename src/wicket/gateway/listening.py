@@ -5,7 +5,7 @@ passed on as far as the client asked for it; where the upstream says nothing by 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import Final
@@ -16,6 +16,7 @@ from wicket.core.errors import RpcCode, WicketError
 from wicket.core.jsonrpc import (
     META_SUBSCRIPTION,
     Era,
+    Notification,
     PostedResponse,
     Request,
     RequestId,
@@ -25,14 +26,14 @@ from wicket.core.jsonrpc import (
 from wicket.core.model import Json, JsonObject, Outcome
 from wicket.core.world import World
 from wicket.gateway import answers
-from wicket.gateway.exchange import DecisionExpired, Reply
+from wicket.gateway.exchange import DecisionExpired
 from wicket.gateway.flights import Cut, Flight
 from wicket.gateway.http import stream_event
 from wicket.gateway.legacy_sessions import LOGGED, LegacySession
 from wicket.gateway.listing import LIST_BUDGET_S
 from wicket.runtime.credentials import Credentials
 from wicket.runtime.recorder import Ending, Recorded, Recorder
-from wicket.runtime.upstream import Ask, Notice, Target, Upstream
+from wicket.runtime.upstream import Ask, Target, Upstream
 from wicket.runtime.upstream.envelope import passed_meta
 from wicket.runtime.upstream.standing import Said
 
@@ -95,7 +96,7 @@ class Listening:
         bearer: str,
         service: str | None,
         subscribed: Sequence[Recorded],
-    ) -> AsyncGenerator[Reply, None]:
+    ) -> AsyncGenerator[bytes, None]:
         """What a `subscriptions/listen` is told; `subscribed` are its resources, each recorded as allowed.
 
         Behind the aggregator it is silent: which of its services said something is nowhere to be told.
@@ -124,7 +125,7 @@ class Listening:
                 yield _over(request)
                 return
             refused = answers.refusal(answers.cut_short(cut.reason, world), request.id)
-            yield Reply(refused.body if isinstance(refused.body, bytes) else b"", is_final=True)
+            yield stream_event(refused.body if isinstance(refused.body, bytes) else b"")
         finally:
             for recorded in subscribed:
                 self._recorder.end(recorded, Ending(outcome=outcome))
@@ -177,7 +178,7 @@ class Listening:
         except (WicketError, DecisionExpired, TimeoutError) as failed:
             _LOG.info("upstream_not_listened_to", service=target.connector.key, error=type(failed).__name__)
             return None, {}
-        if not isinstance(first, Notice) or first.method != ACKNOWLEDGED:
+        if not isinstance(first, Notification) or first.method != ACKNOWLEDGED:
             return None, {}
         return said, _common(wanted, first.params.get("notifications"))
 
@@ -189,11 +190,11 @@ class Listening:
             _LOG.info("upstream_not_attended", service=target.connector.key, error=type(failed).__name__)
             return None
 
-    async def _notices(self, said: Said, target: Target) -> AsyncGenerator[Notice, None]:
+    async def _notices(self, said: Said, target: Target) -> AsyncGenerator[Notification, None]:
         """Until the upstream ends its stream, in whatever way; what it asks here is asked of nobody."""
         with suppress(WicketError):
             async for one in said:
-                if isinstance(one, Notice):
+                if isinstance(one, Notification):
                     self._took(one, target)
                     yield one
 
@@ -214,12 +215,12 @@ class Listening:
                     elif one.method in _ATTENDED:
                         self._took(one, target)
                         if session.passes(one):
-                            yield stream_event(_told(one.method, one.params, {}).body)
+                            yield _told(one.method, one.params, {})
         finally:
             for asked_id in asked:
                 session.forget(asked_id)
 
-    def _took(self, notice: Notice, target: Target) -> None:
+    def _took(self, notice: Notification, target: Target) -> None:
         if notice.method == TOOLS_CHANGED:
             self._upstream.forget(owner=target.owner, service=target.connector.key)
 
@@ -242,47 +243,28 @@ def _common(wanted: JsonObject, promised: Json) -> JsonObject:
     return common
 
 
-def _is_wanted(notice: Notice, honoured: JsonObject) -> bool:
+def _is_wanted(notice: Notification, honoured: JsonObject) -> bool:
     if notice.method == UPDATED:
         addresses = honoured.get(ADDRESSES)
         return isinstance(addresses, list) and notice.params.get("uri") in addresses
     return any(notice.method == method and kind in honoured for kind, method in KINDS.items())
 
 
-def _told(method: str, params: JsonObject, meta: JsonObject) -> Reply:
+def _told(method: str, params: JsonObject, meta: JsonObject) -> bytes:
     """A notification with the subscription that it belongs to; of its own `_meta` what is no protocol's."""
     said = params.get("_meta")
     kept = passed_meta(said, Era.LEGACY) if isinstance(said, dict) else {}
     tagged = {key: value for key, value in params.items() if key != "_meta"}
     if kept or meta:
         tagged["_meta"] = kept | meta
-    return Reply(render_notification(method, tagged), is_final=False)
+    return stream_event(render_notification(method, tagged))
 
 
-def _over(request: Request) -> Reply:
+def _over(request: Request) -> bytes:
     result: JsonObject = {"resultType": "complete", "_meta": {META_SUBSCRIPTION: request.id}}
-    return Reply(render_result(request.id, result), is_final=True)
+    return stream_event(render_result(request.id, result))
 
 
 def _not_served(method: str) -> PostedResponse:
     error: JsonObject = {"code": int(RpcCode.METHOD_NOT_FOUND), "message": f"`{method}` is not served here"}
     return PostedResponse(None, error=error)
-
-
-class Events:
-    """What a listener is told, as server-sent events. Closing it ends the stream, even before anything was read."""
-
-    def __init__(self, first: Reply, replies: AsyncGenerator[Reply, None]) -> None:
-        self._first: Reply | None = first
-        self._replies = replies
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        reply = await anext(self._replies) if self._first is None else self._first
-        self._first = None
-        return stream_event(reply.body)
-
-    async def aclose(self) -> None:
-        await self._replies.aclose()

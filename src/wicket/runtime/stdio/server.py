@@ -28,7 +28,7 @@ from wicket.runtime.upstream.envelope import (
     request_body,
 )
 from wicket.runtime.upstream.reply import LIST_CHANGED, PROGRESS, answer_of
-from wicket.runtime.upstream.values import Outgoing
+from wicket.runtime.upstream.values import Outgoing, Take
 from wicket.runtime.wire import broken, overdue, timed_out, unreachable
 
 _log = structlog.get_logger(__name__)
@@ -256,8 +256,12 @@ class StdioExchange:
         """Nothing more will come."""
         self._messages.put_nowait(failure)
 
-    async def receive(self) -> MessageFromUpstream:
+    async def pass_on(self, take: Take[MessageFromUpstream]) -> None:
         """See `Exchange`."""
+        while not take(iter((await self._received(),))):
+            continue
+
+    async def _received(self) -> MessageFromUpstream:
         silent_until_s = asyncio.get_running_loop().time() + self._timeout_s
         try:
             async with asyncio.timeout_at(min(silent_until_s, self._ends_at_s)):

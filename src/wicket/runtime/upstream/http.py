@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from itertools import count
 from typing import Final
 
@@ -26,7 +26,7 @@ from wicket.runtime.upstream.envelope import (
     routing_lines,
 )
 from wicket.runtime.upstream.sse import EventReader, EventTooLong
-from wicket.runtime.upstream.values import Outgoing, Target, UpstreamLimits, credential_rejected
+from wicket.runtime.upstream.values import Outgoing, Take, Target, UpstreamLimits, credential_rejected
 from wicket.runtime.wire import (
     HeaderLines,
     Wire,
@@ -42,6 +42,8 @@ RESUMES_MAX: Final = 100
 UNAUTHORIZED: Final = 401
 NOT_FOUND: Final = 404
 OK: Final = 200
+EVENTS_AT_ONCE: Final = 16
+"""Of one stream, before others take their turn."""
 REDIRECTS: Final = range(300, 400)
 FAILURES: Final = range(400, 600)
 RETRY_AFTER_MAX_S: Final = 3_600
@@ -258,35 +260,54 @@ class HttpExchange:
     async def _has_refusal(self) -> bool:
         """Whether there is a JSON-RPC error behind a failing status, and it is about our request."""
         try:
-            message = await self.receive()
+            message = await self._document()
         except UpstreamFailed:
             return False
         if isinstance(message, PostedResponse) and message.id == self.request_id:
             self._refused = message
         return self._refused is not None
 
-    async def receive(self) -> MessageFromUpstream:
+    async def pass_on(self, take: Take[MessageFromUpstream]) -> None:
         """See `Exchange`."""
-        reader, events = self._reader, self._events
-        if reader is None:
-            if self._refused is None and self._response.is_over:
-                raise broken(self._service, "its answer is no answer to the request")
-            return self._refused or self._parsed(await self._response.read(self._limits.body_bytes_max))
-        if events:
-            await asyncio.sleep(0)  # many came at once: others take their turn between any two of them
-        while not events:
-            chunk = await self._response.receive()
-            if not chunk:
-                reader = self._reader = await self._resumed(reader)
+        if self._reader is None:
+            while not take(iter((await self._document(),))):
                 continue
+            return
+        is_enough = False
+
+        def heard() -> bool:
+            nonlocal is_enough
+            is_enough = take(self._at_hand())
+            return is_enough or bool(self._events)
+
+        while not is_enough:
+            if self._events:
+                await asyncio.sleep(0)  # many came at once: others take their turn
+                heard()
+            elif self._response.is_over:
+                await self._resume(self._reader)
+            else:
+                await self._response.hear(heard)
+
+    async def _document(self) -> MessageFromUpstream:
+        """What an answer that is no stream says."""
+        if self._refused is None and self._response.is_over:
+            raise broken(self._service, "its answer is no answer to the request")
+        return self._refused or self._parsed(await self._response.read(self._limits.body_bytes_max))
+
+    def _at_hand(self) -> Iterator[MessageFromUpstream]:
+        """What has come, as far as it is fair to look at it at once."""
+        events, reader = self._events, self._reader
+        if not events and reader is not None:
             try:
-                events.extend(reader.feed(chunk))
+                events.extend(reader.feed(self._response.take()))
             except EventTooLong as error:
                 sentence = f"an event is longer than {self._limits.event_bytes_max} bytes"
                 raise broken(self._service, sentence) from error
-        return self._parsed(events.popleft())
+        for _ in range(min(len(events), EVENTS_AT_ONCE)):
+            yield self._parsed(events.popleft())
 
-    async def _resumed(self, reader: EventReader) -> EventReader:
+    async def _resume(self, reader: EventReader) -> None:
         """Come back to a stream that a legacy upstream ended before its answer; nothing is sent a second time.
 
         MCP 2025-11-25, basic/transports, "Resumability and Redelivery".
@@ -310,9 +331,8 @@ class HttpExchange:
         self._response.close()
         self._response = response
         response.ends_at_s = ends_at_s
-        resumed = EventReader(self._limits.event_bytes_max)
+        self._reader = resumed = EventReader(self._limits.event_bytes_max)
         resumed.last_id, resumed.retry_s = last_id, reader.retry_s
-        return resumed
 
     def _parsed(self, body: bytes) -> MessageFromUpstream:
         try:
@@ -350,10 +370,13 @@ def _lines_of(target: Target, link: Link) -> bytes:
 
 
 async def _drained(response: WireResponse, limit_s: float) -> None:
+    def heard() -> bool:
+        response.take()
+        return response.is_over
+
     response.ends_at_s = asyncio.get_running_loop().time() + limit_s
     try:
-        while not response.is_over:
-            await response.receive()
+        await response.hear(heard)
     finally:
         response.close()
 

@@ -1,12 +1,21 @@
 """What comes back of a call: at once, or message by message as the upstream sends them."""
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from functools import partial
-from typing import Final, Self, assert_never
+from itertools import islice
+from typing import Final, assert_never
 
-from wicket.core.jsonrpc import Era, Notification, PostedResponse, Request, RequestId
+from wicket.core.errors import RpcCode
+from wicket.core.jsonrpc import (
+    Era,
+    MessageFromUpstream,
+    Notification,
+    PostedResponse,
+    Request,
+    RequestId,
+)
 from wicket.runtime.upstream.envelope import passed_meta
-from wicket.runtime.upstream.values import Answer, Ask, Exchange, Notice
+from wicket.runtime.upstream.values import Answer, Ask, Exchange, M, Take
 from wicket.runtime.wire import broken
 
 PROGRESS: Final = "notifications/progress"
@@ -15,10 +24,9 @@ LIST_CHANGED: Final = "notifications/tools/list_changed"
 
 
 class UpstreamReply:
-    """Iterate to get each `Notice` and `Ask` and, last, the `Answer`.
+    """Passes on each `Notification` and `Ask` and, last, the `Answer`.
 
-    Where the answer came first it is in `answer` already, and nothing streams. Close it, whatever happens: a reply
-    that is closed before its answer is a cancelled call.
+    Close it, whatever happens: a reply that is closed before its answer is a cancelled call.
     """
 
     def __init__(
@@ -27,62 +35,50 @@ class UpstreamReply:
         *,
         service: str,
         progress_token: RequestId | None = None,
-        list_changed: Callable[[], None] | None = None,
+        outdated: Callable[[], None] | None = None,
         asks: Collection[str] = (),
     ) -> None:
-        """`asks` are the requests of the upstream that are passed on; any other is refused."""
-        self.answer: Answer | None = None
+        """`asks` are the requests of the upstream that are passed on; any other is refused.
+
+        `outdated` is called when the upstream says that its tools are not those of the list at hand.
+        """
         self.status: int = exchange.status
         """The HTTP status of the upstream; 200 for local servers."""
-        self.era: Era = exchange.era
         self._exchange = exchange
         self._service = service
         self._progress_token = progress_token
-        self._list_changed = list_changed
+        self._outdated = outdated
         self._asks = asks
-        self._first: Notice | Ask | Answer | None = None
         self._is_over = False
 
-    @property
-    def streams(self) -> bool:
-        """Whether something comes before the answer."""
-        return self.answer is None
+    async def pass_on(self, take: Take[Notification | Ask | Answer]) -> None:
+        """Have them taken as they come, like `Exchange` does, until `take` answers True or has the answer.
 
-    async def begin(self) -> None:
-        """Wait for the first message that is passed on; raises UpstreamFailed."""
-        first = await self.next()
-        self._first = first
-        if isinstance(first, Answer):
-            self.answer = first
-
-    async def next(self) -> Notice | Ask | Answer:
-        """The next message that is passed on; raises UpstreamFailed, and the call is cancelled then."""
-        if (first := self._first) is not None:
-            self._first = None
-            return first
+        Raises UpstreamFailed, and the call is cancelled then.
+        """
         try:
-            passed: Notice | Ask | Answer | None = None
-            while passed is None:
-                message = await self._exchange.receive()
-                passed = self._noticed(message) if isinstance(message, Notification) else self._taken(message)
+            await self._exchange.pass_on(lambda messages: take(self._passed(messages)) or self._is_over)
         except BaseException:
             self.close()
             raise
-        return passed
 
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Notice | Ask | Answer:
-        if self._is_over and self._first is None:
-            raise StopAsyncIteration
-        return await self.next()
+    def _passed(self, messages: Iterator[MessageFromUpstream]) -> Iterator[Notification | Ask | Answer]:
+        for message in messages:
+            passed = self._noticed(message) if isinstance(message, Notification) else self._taken(message)
+            if passed is not None:
+                yield passed
+            if self._is_over:
+                return
 
     def close(self) -> None:
         """Cancel the call at the upstream, unless its answer is there."""
         if not self._is_over:
             self._is_over = True
             self._exchange.end(is_answered=False)
+
+    def _forget_list(self) -> None:
+        if self._outdated is not None:
+            self._outdated()
 
     def _taken(self, message: PostedResponse | Request) -> Ask | Answer | None:
         match message:
@@ -91,6 +87,8 @@ class UpstreamReply:
                     raise broken(self._service, "it answered a request that is not the one it was sent")
                 self._is_over = True
                 self._exchange.end(is_answered=True)
+                if message.error is not None and message.error.get("code") == RpcCode.HEADER_MISMATCH:
+                    self._forget_list()  # the tool's schema has changed since
                 return Answer(message.result, message.error)
             case Request() if message.method in self._asks:
                 return ask_of(message, partial(self._exchange.respond, message))
@@ -100,17 +98,17 @@ class UpstreamReply:
             case _:
                 assert_never(message)
 
-    def _noticed(self, message: Notification) -> Notice | None:
+    def _noticed(self, message: Notification) -> Notification | None:
         """Progress gets the caller's own token back; what is not about this call stays here."""
-        if message.method == LIST_CHANGED and self._list_changed is not None:
-            self._list_changed()
+        if message.method == LIST_CHANGED:
+            self._forget_list()
         if message.method not in PASSED:
             return None
         if message.method != PROGRESS:
-            return Notice(message.method, message.params)
+            return message
         if self._progress_token is None or message.params.get("progressToken") != self._exchange.request_id:
             return None
-        return Notice(message.method, {**message.params, "progressToken": self._progress_token})
+        return message._replace(params={**message.params, "progressToken": self._progress_token})
 
 
 def ask_of(request: Request, answer: Callable[[PostedResponse], Awaitable[None]]) -> Ask:
@@ -120,9 +118,21 @@ def ask_of(request: Request, answer: Callable[[PostedResponse], Awaitable[None]]
     return Ask(request.method, params | {"_meta": meta} if meta else params, answer)
 
 
+async def next_of(pass_on: Callable[[Take[M]], Awaitable[None]]) -> M:
+    """The next that is passed on, alone."""
+    taken: list[M] = []
+
+    def take(at_hand: Iterator[M]) -> bool:
+        taken.extend(islice(at_hand, 1))
+        return bool(taken)
+
+    await pass_on(take)
+    return taken[0]
+
+
 async def answer_of(exchange: Exchange, *, service: str) -> Answer:
     """The answer alone, whatever is said before it; raises UpstreamFailed."""
     reply = UpstreamReply(exchange, service=service)
-    while not isinstance(message := await reply.next(), Answer):
+    while not isinstance(message := await next_of(reply.pass_on), Answer):
         continue
     return message

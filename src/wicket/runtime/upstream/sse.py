@@ -1,5 +1,6 @@
 """Server-sent events, read as they arrive (HTML standard, "Event stream interpretation")."""
 
+import re
 from typing import Final
 
 RETRY_S: Final = 1.0
@@ -9,6 +10,8 @@ ID_BYTES_MAX: Final = 1_024
 _BOM: Final = b"\xef\xbb\xbf"
 _MESSAGE: Final = (b"", b"message")
 """What an event is that a client looks at."""
+_PLAIN: Final = re.compile(rb"(?:event: message\r?\n)?data: ([^\r\n]+)\r?\n\r?\n")
+"""What most servers send at a time: one event, whole."""
 
 
 class EventTooLong(Exception):
@@ -29,6 +32,8 @@ class EventReader:
         self._skips_newline = False
         """The last chunk ended in a carriage return, which a newline may still belong to."""
         self._is_first = True
+        self._is_between = False
+        """What comes next is the beginning of an event."""
         self.last_id: str | None = None
         """Of the last event that has one which can be sent back."""
         self.retry_s = RETRY_S
@@ -36,6 +41,13 @@ class EventReader:
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """Data of the events that `chunk` completes; raises EventTooLong."""
+        if self._is_between and len(chunk) <= self._bytes_max and (plain := _PLAIN.fullmatch(chunk)):
+            return [plain[1]]
+        events = self._feed(chunk)
+        self._is_between = not (self._skips_newline or self._kind or self._data or self._line)
+        return events
+
+    def _feed(self, chunk: bytes) -> list[bytes]:
         if self._skips_newline and chunk:
             self._skips_newline = False
             chunk = chunk.removeprefix(b"\n")

@@ -15,13 +15,13 @@ from wicket.core.model import ConnectorKind, JsonObject
 from wicket.runtime.upstream.envelope import Link, response_body
 from wicket.runtime.upstream.http import HttpTransport
 from wicket.runtime.upstream.links import Links
-from wicket.runtime.upstream.reply import ask_of
+from wicket.runtime.upstream.reply import ask_of, next_of
 from wicket.runtime.upstream.sse import EventReader, EventTooLong
-from wicket.runtime.upstream.values import Ask, Exchange, Notice, Outgoing, Target, UpstreamLimits
+from wicket.runtime.upstream.values import Ask, Exchange, Outgoing, Target, UpstreamLimits
 from wicket.runtime.wire import BeforeFirstByte, WireResponse, broken
 
 LISTEN: Final = "subscriptions/listen"
-Said: TypeAlias = AsyncGenerator[Notice | Ask, None]
+Said: TypeAlias = AsyncGenerator[Notification | Ask, None]
 
 
 class Standing:
@@ -91,8 +91,8 @@ class Standing:
     async def _attended(self, target: Target, link: Link, response: WireResponse) -> Said:
         async for event in _events(response, target.connector.key, self._limits.event_bytes_max):
             match parse_response(event):
-                case Notification(method=method, params=params):
-                    yield Notice(method, params)
+                case Notification() as notice:
+                    yield notice
                 case Request() as request:
                     yield ask_of(request, partial(self._respond, target, link, request))
                 case PostedResponse():
@@ -104,9 +104,9 @@ class Standing:
 
 async def _listened(exchange: Exchange) -> Said:
     while True:
-        match await exchange.receive():
-            case Notification(method=method, params=params):
-                yield Notice(method, params)
+        match await next_of(exchange.pass_on):
+            case Notification() as notice:
+                yield notice
             case PostedResponse():
                 return
             case Request() as request:

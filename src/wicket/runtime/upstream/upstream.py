@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from wicket.core.errors import RpcCode, UpstreamFailed, WicketError
+from wicket.core.errors import UpstreamFailed, WicketError
 from wicket.core.jsonrpc import Era, ParamHeader, RequestId, param_headers
 from wicket.core.model import Call, Connector, ConnectorKind, JsonObject
 from wicket.runtime.upstream.http import HttpTransport, SessionGone
@@ -65,7 +65,7 @@ class Upstream:
         inputs: JsonObject | None = None,
         asks: Collection[str] = (),
     ) -> UpstreamReply:
-        """Send the call that was recorded as allowed, at most once, and wait for the first that comes back.
+        """Send the call that was recorded as allowed, at most once, and wait for the head of its answer.
 
         `capabilities` are what the client can do, `inputs` what it brings of an earlier round, and `asks` the
         requests of the upstream that it answers in the middle of a call.
@@ -87,19 +87,13 @@ class Upstream:
             wants_progress=progress_token is not None,
             before_first_byte=before_first_byte,
         )
-        reply = UpstreamReply(
+        return UpstreamReply(
             await self._open(target, outgoing),
             service=service,
             progress_token=progress_token,
-            list_changed=partial(self._lists.forget, owner=owner, service=service),
+            outdated=partial(self._lists.forget, owner=owner, service=service),
             asks=asks,
         )
-        await reply.begin()
-        error = None if reply.answer is None else reply.answer.error
-        if error is not None and error.get("code") == RpcCode.HEADER_MISMATCH:
-            # The tool's schema has changed since its list was fetched.
-            self._lists.forget(owner=owner, service=service)
-        return reply
 
     async def start(self, connector: Connector) -> None:
         """Where it is a local server, come back once it runs: it may take longer than a list; raises UpstreamFailed."""

@@ -1,14 +1,18 @@
 """What the upstream side takes and gives."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 from wicket.core.errors import Invalid, UpstreamFailed
 from wicket.core.jsonrpc import Era, MessageFromUpstream, PostedResponse, Request
 from wicket.core.model import Connector, JsonObject
 from wicket.runtime.wire import NO_LINES, BeforeFirstByte, HeaderLines, header_lines
+
+M = TypeVar("M")
+Take: TypeAlias = Callable[[Iterator[M]], bool]
+"""Takes of what is at hand; True where that is enough for now, and whoever waits is to go on."""
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 _VISIBLE: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
@@ -126,14 +130,6 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
-    """A notification on the way to the answer."""
-
-    method: str
-    params: JsonObject
-
-
-@dataclass(frozen=True, slots=True)
 class Ask:
     """A request of the upstream that the client is to answer."""
 
@@ -155,8 +151,12 @@ class Exchange(Protocol):
     @property
     def era(self) -> Era: ...
 
-    async def receive(self) -> MessageFromUpstream:
-        """The next message about this request; raises UpstreamFailed, also where there is none."""
+    async def pass_on(self, take: Take[MessageFromUpstream]) -> None:
+        """Have the messages about this request taken, as they come, until `take` answers True.
+
+        It is called from the event loop, too: a stream goes by without waking the task that waits. What it leaves is
+        there the next time. Raises UpstreamFailed, also where no more can come, and what `take` raises.
+        """
 
     def refuse(self, request: Request) -> None:
         """Tell the upstream that its own request is not served."""

@@ -18,6 +18,7 @@ from wicket.runtime.wire.connection import Connection, Lost, Malformed
 from wicket.runtime.wire.pool import NotConnected, Origin, Pool
 from wicket.runtime.wire.values import (
     BeforeFirstByte,
+    Heard,
     WireLimits,
     WireRequest,
     broken,
@@ -104,38 +105,63 @@ class HttpResponse:
         self._bytes_max = request.response_bytes_max
         self._bytes_read = 0
 
-    async def receive(self) -> bytes:
+    async def hear(self, heard: Heard) -> None:
         """See `WireResponse`."""
         connection, request = self._connection, self._request
         if connection is None:
-            return b""
+            return
         if self._is_encoded:
             raise broken(request.service, "it compressed its answer although it was asked not to")
         try:
-            body = await connection.receive(request.timeout_s, self.ends_at_s)
+            await connection.hear(request.timeout_s, self.ends_at_s, heard)
         except (Lost, Malformed, TimeoutError) as error:
             if isinstance(error, TimeoutError) and asyncio.get_running_loop().time() >= self.ends_at_s:
                 raise overdue(request.service) from error
             raise _not_answered(error, request) from error
+
+    def take(self) -> bytes:
+        """See `WireResponse`."""
+        connection = self._connection
+        if connection is None:
+            return b""
+        body = connection.take()
         if connection.is_complete:
-            self.is_over = True
             self.close()
         self._bytes_read += len(body)
         if self._bytes_read > self._bytes_max:
-            raise broken(request.service, f"its answer is longer than {self._bytes_max} bytes")
+            raise broken(self._request.service, f"its answer is longer than {self._bytes_max} bytes")
+        return body
+
+    async def receive(self) -> bytes:
+        """See `WireResponse`."""
+        body = b""
+
+        def heard() -> bool:
+            nonlocal body
+            body = self.take()
+            return True
+
+        await self.hear(heard)
         return body
 
     async def read(self, bytes_max: int | None = None) -> bytes:
         """See `WireResponse`."""
         self._bytes_max = bytes_max or self._bytes_max
+        connection = self._connection
+        if connection is not None and connection.is_complete and not self._is_encoded:
+            return self.take()  # most answers are short, and there with their heads
         pieces: list[bytes] = []
-        while True:
-            pieces.append(await self.receive())
-            if self.is_over:
-                return b"".join(pieces)
+
+        def heard() -> bool:
+            pieces.append(self.take())
+            return self.is_over
+
+        await self.hear(heard)
+        return b"".join(pieces)
 
     def close(self) -> None:
         """See `WireResponse`."""
+        self.is_over = True
         connection, self._connection = self._connection, None
         if connection is not None:
             self._pool.give_back(self._origin, connection)

@@ -18,6 +18,9 @@ from wicket.core.model import Json
 BeforeFirstByte: TypeAlias = Callable[[], Awaitable[None]]
 """Awaited once the connection is there and nothing has been sent; when it raises, nothing is."""
 
+Heard: TypeAlias = Callable[[], bool]
+"""Called when there is something to take; True where that is enough, and whoever waits is to go on."""
+
 UNREACHABLE: Final = "upstream_unreachable"
 BROKEN: Final = "upstream_broken"
 TIMEOUT: Final = "upstream_timeout"
@@ -87,12 +90,22 @@ class WireResponse(Protocol):
 
     @property
     def is_over(self) -> bool:
-        """Whether the body was received to its end: nothing more will come."""
+        """Whether the body was received to its end, or nobody wants the rest: nothing more will come."""
+
+    async def hear(self, heard: Heard) -> None:
+        """Call `heard` when there is something to `take`, until it answers True or the body is over.
+
+        It is called from the event loop, too: what comes wakes no task until there is need of one. Raises
+        UpstreamFailed where the body is cut or silent, and what `heard` raises.
+        """
+
+    def take(self) -> bytes:
+        """What has come of the body since the last time; raises UpstreamFailed where it is too long."""
 
     async def receive(self) -> bytes:
         """What has come of the body since the last time, else what comes next; nothing at its end.
 
-        Raises UpstreamFailed where it is cut, too long or silent.
+        Raises UpstreamFailed.
         """
 
     async def read(self, bytes_max: int | None = None) -> bytes:
