@@ -62,7 +62,8 @@ class Retention:
 
     async def run(self) -> None:
         """Do what is due now; raises Unavailable."""
-        await self._database.change(ensure_partitions, now=self._now(), agents=())
+        if self._database.kind is Kind.POSTGRESQL:
+            await self._database.change(ensure_partitions, now=self._now(), agents=())
         pruned = await self._database.read(retention.find_unfinished)
         if pruned is None and self._days == 0:
             return
