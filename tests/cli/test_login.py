@@ -53,6 +53,14 @@ def test_without_json_the_link_alone_is_on_standard_output_and_makes_the_account
     assert account.email == "new@example.com"
 
 
+def test_dropping_a_second_factor_is_said_only_where_there_was_one(left: Left) -> None:
+    made = wicket(
+        "login", "--email", "owner@example.com", "--drop-second-factor", "--data-dir", left.data_dir
+    )
+    assert made.code == 0
+    assert "no second factor any more" not in made.err
+
+
 @pytest.mark.parametrize(
     ("options", "code"),
     [

@@ -15,7 +15,7 @@ from wicket.core.errors import Conflict, Invalid, Limited
 from wicket.core.keys import ServerKeys
 from wicket.store import accounts, dashboard_sessions, second_factor, sign_in, tables
 from wicket.store.accounts import Account
-from wicket.store.dashboard_sessions import OpenedSession, Terms, Visit
+from wicket.store.dashboard_sessions import Debt, OpenedSession, Terms, Visit
 from wicket.store.db import Database
 from wicket.store.second_factor import TotpCode, Wrong
 from wicket.store.sign_in import CODE_ATTEMPTS_MAX, CODES_MAX, MadeCode, Signup
@@ -129,20 +129,7 @@ async def test_a_time_step_is_good_for_one_code_however_many_show_it_at_once(
     database: Database, location: Location
 ) -> None:
     opened = await begin(database)
-    made = await database.change(
-        second_factor.begin_enrolment, session=opened.session, keys=KEYS, now=NOW, agents=()
-    )
-    totp = pyotp.TOTP(made.secret)
-    await database.change(
-        second_factor.confirm_enrolment,
-        session=opened.session,
-        code=TotpCode(totp.at(NOW)),
-        backup_digests={"AAAA": "x"},
-        keys=KEYS,
-        terms=TERMS,
-        now=NOW,
-        agents=(),
-    )
+    totp = await database.change(enrol, opened, agents=())
     later = NOW + timedelta(seconds=30)
     sessions = [(await begin(database)).session for _ in range(4)]
     async with several(location, 2) as replicas:
@@ -189,6 +176,57 @@ async def test_codes_and_links_that_are_over_are_forgotten_bit_by_bit(database: 
     await database.change(sign_in.make_link, email=ADA, now=later, agents=())
     for table in (tables.sign_in_codes, tables.sign_in_links):
         assert await database.read(count_of, table) == 1
+
+
+def statements_of(tx: sa.Connection, email: str) -> list[str]:
+    """What the database is asked when a code is asked for, and a wrong one is sent."""
+    said: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        said.append(statement)
+
+    sa.event.listen(tx, "before_cursor_execute", note)
+    try:
+        sign_in.make_code(tx, email=email, keys=KEYS, signup=Signup(), now=NOW)
+        sign_in.redeem_code(tx, email=email, code="000000", keys=KEYS, signup=Signup(), now=NOW)
+    finally:
+        sa.event.remove(tx, "before_cursor_execute", note)
+    return said
+
+
+async def test_the_work_is_the_same_for_who_has_an_account_and_who_has_none(database: Database) -> None:
+    await begin(database)
+    known = await database.change(statements_of, ADA, agents=())
+    unknown = await database.change(statements_of, "nobody@example.com", agents=())
+    assert known == unknown
+    assert len(known) > 5
+
+
+async def test_a_lost_factor_is_dropped_on_the_host(database: Database) -> None:
+    opened = await begin(database)
+    account_id = opened.session.account.id
+    assert not await database.change(second_factor.drop, account_id=account_id, now=NOW, agents=())
+    await database.change(enrol, opened, agents=())
+    assert (await begin(database)).session.debt(TERMS) is Debt.SHOW
+    assert await database.change(second_factor.drop, account_id=account_id, now=NOW, agents=())
+    assert (await begin(database)).session.debt(TERMS) is None
+
+
+def enrol(tx: sa.Connection, opened: OpenedSession) -> pyotp.TOTP:
+    """Set up a second factor."""
+    made = second_factor.begin_enrolment(tx, session=opened.session, keys=KEYS, now=NOW)
+    totp = pyotp.TOTP(made.secret)
+    confirmed = second_factor.confirm_enrolment(
+        tx,
+        session=opened.session,
+        code=TotpCode(totp.at(NOW)),
+        backup_digests={"AAAA": "x"},
+        keys=KEYS,
+        terms=TERMS,
+        now=NOW,
+    )
+    assert isinstance(confirmed, OpenedSession)
+    return totp
 
 
 @pytest.mark.parametrize(

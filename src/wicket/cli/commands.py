@@ -71,13 +71,18 @@ def login(
         str | None,
         typer.Option(help="the address that browsers use; WICKET_PUBLIC_URL otherwise", show_default=False),
     ] = None,
+    drop_second_factor: Annotated[
+        bool, typer.Option("--drop-second-factor", help="forget the one that was lost, backup codes included")
+    ] = False,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Print a link that signs somebody in to the dashboard, once, within 15 minutes."""
     from wicket.cli.work import signing_in
 
-    signing_in.log_in(email, public_url=public_url, data_dir=data_dir, as_json=as_json)
+    signing_in.log_in(
+        email, public_url=public_url, drop_factor=drop_second_factor, data_dir=data_dir, as_json=as_json
+    )
 
 
 @app.command()

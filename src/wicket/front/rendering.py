@@ -17,6 +17,8 @@ PROBLEM_HEADERS: Headers = (
     ("content-type", "application/problem+json"),
     ("cache-control", "no-store"),
     ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "no-referrer"),
+    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
 )
 BODILESS: Final = frozenset({204, 304})
 _STATUS_LINES: Final = {

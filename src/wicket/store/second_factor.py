@@ -1,6 +1,6 @@
 """The second factor: time-based codes of an authenticator (RFC 6238), and backup codes for when it is lost.
 
-    begun -> confirmed -> disabled
+    begun -> confirmed -> disabled, or dropped on the host
                        `-> backup codes made anew
 
 Whoever shows a factor has guesses counted before they are looked at: five in a session, which a sixth ends, and twenty
@@ -244,13 +244,27 @@ def renew_backup_codes(
 
 def disable(tx: sa.Connection, *, session: Session, now: datetime) -> None:
     """Ask for no second factor any more; the factor has been shown for it."""
+    _forget(tx, session.account.id)
+    _record(tx, "mfa_disabled", session, now)
+
+
+def drop(tx: sa.Connection, *, account_id: str, now: datetime) -> bool:
+    """Forget a second factor that its owner has lost, on the authority of the host; False when there is none."""
+    if not get_account(tx, account_id=account_id).is_enrolled:
+        return False
+    _forget(tx, account_id)
+    body: JsonObject = {"accountId": account_id}
+    record_change(tx, kind="mfa_disabled", agent_id=None, actor_id=None, body=body, now=now)
+    return True
+
+
+def _forget(tx: sa.Connection, account_id: str) -> None:
     tx.execute(
         sa.update(tables.accounts)
-        .where(_A.id == session.account.id)
+        .where(_A.id == account_id)
         .values(totp_secret=None, totp_confirmed_at=None, totp_step=None)
     )
-    tx.execute(sa.delete(tables.backup_codes).where(_B.account_id == session.account.id))
-    _record(tx, "mfa_disabled", session, now)
+    tx.execute(sa.delete(tables.backup_codes).where(_B.account_id == account_id))
 
 
 def check_maker_of_tokens(tx: sa.Connection, *, account_id: str, is_session: bool, terms: Terms) -> None:
