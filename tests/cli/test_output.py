@@ -1,6 +1,7 @@
 import pytest
 
-from wicket.cli.output import print_table, printable, say
+from wicket.cli.output import print_table, say
+from wicket.core.printable import printable
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,10 @@
 
 import json
 import sys
-import unicodedata
 from collections.abc import Iterable, Sequence
 
 from wicket.core.model import Json
+from wicket.core.printable import printable
 
 
 def print_json(value: Json) -> None:
@@ -62,15 +62,3 @@ def say(message: str) -> None:
     """A message for whoever started the command."""
     sys.stderr.write(f"{printable(message)}\n")
     sys.stderr.flush()
-
-
-def printable(text: str) -> str:
-    """Text that steers no terminal and breaks no line: what is recorded may have been made up by anybody."""
-    if text.isprintable():
-        return text
-    return "".join(
-        character
-        if unicodedata.category(character)[0] != "C"
-        else character.encode("unicode_escape").decode()
-        for character in text
-    )

@@ -1,16 +1,22 @@
 """The process's own log: one event a line on stderr, for people on a terminal, as JSON otherwise.
 
-What other libraries log comes through here in the same form. Secrets never reach it: events carry names and ids.
+What other libraries log comes through here in the same form. Secrets never reach it: events carry names and ids, and
+a traceback shows no values of variables. Nor can anybody forge a line: JSON escapes what would begin one, and for
+people it is escaped here, and tracebacks stand behind a margin.
 """
 
 import logging
 import sys
-from typing import Literal
+from traceback import format_exception
+from typing import Final, Literal, TextIO
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
+
+from wicket.core.printable import printable
 
 LIBRARY_LEVEL = logging.WARNING
+MARGIN: Final = "  | "
 
 
 def configure_logs(log_format: Literal["auto", "console", "json"]) -> None:
@@ -23,7 +29,7 @@ def configure_logs(log_format: Literal["auto", "console", "json"]) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     renderer: list[Processor] = (
-        [structlog.dev.ConsoleRenderer()]
+        [_in_one_line, structlog.dev.ConsoleRenderer(exception_formatter=_render_traceback)]
         if is_console
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
@@ -44,3 +50,12 @@ def configure_logs(log_format: Literal["auto", "console", "json"]) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def _in_one_line(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    return {name: printable(value) if isinstance(value, str) else value for name, value in event.items()}
+
+
+def _render_traceback(out: TextIO, exc_info: ExcInfo) -> None:
+    lines = "".join(format_exception(*exc_info)).splitlines()
+    out.writelines(f"\n{MARGIN}{printable(line)}" for line in lines)
