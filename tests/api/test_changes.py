@@ -53,18 +53,13 @@ async def test_filters_narrow_the_changes(wicket: Instance) -> None:
         ({"to": "2026-11-22"}, set()),
         ({"from": "2026-11-23", "to": "2026-11-23"}, {first, second, None}),
     ):
-        items = (await ada.get("/api/audit/changes", **params))["items"]
+        items = (await ada.query("/api/audit/changes", params))["items"]
         assert {item["agentId"] for item in items} == expected, params
-    for params in (
-        {"agentId": "x"},
-        {"actor": "x"},
-        {"from": "x"},
-        {"cursor": "x"},
-        {"limit": 501},
-        {"q": "x"},
-    ):
-        problem = await ada.get("/api/audit/changes", expect=400, **params)
-        assert problem["field"] == next(iter(params))
+    for name, value in (("agentId", "x"), ("actor", "x"), ("from", "x"), ("limit", "501"), ("q", "x")):
+        problem = await ada.send("GET", "/api/audit/changes", expect=400, params={name: value})
+        assert problem["field"] == name
+    for cursor in ("x", "é", "OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5"):
+        assert (await ada.get("/api/audit/changes", expect=400, cursor=cursor))["field"] == "cursor"
 
 
 async def test_pages_of_changes_follow_one_another(wicket: Instance) -> None:
@@ -82,8 +77,8 @@ async def test_pages_of_changes_follow_one_another(wicket: Instance) -> None:
         )
     seen, cursor = [], None
     while True:
-        more = {"cursor": cursor} if cursor else {}
-        page = await ada.get("/api/audit/changes", kind="tested", limit=2, **more)
+        asked = {"kind": "tested", "limit": 2} | ({"cursor": cursor} if cursor else {})
+        page = await ada.query("/api/audit/changes", asked)
         assert len(page["items"]) <= 2
         seen += [item["details"]["number"] for item in page["items"]]
         if (cursor := page["nextCursor"]) is None:

@@ -22,7 +22,7 @@ async def exported(person: Person, **params: str | int) -> list[dict[str, str]]:
 
 
 async def listed(person: Person, **params: str | int) -> list[dict[str, Any]]:
-    items: list[dict[str, Any]] = (await person.get("/api/audit", **params))["items"]
+    items: list[dict[str, Any]] = (await person.query("/api/audit", params))["items"]
     return items
 
 
