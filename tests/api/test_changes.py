@@ -77,7 +77,9 @@ async def test_pages_of_changes_follow_one_another(wicket: Instance) -> None:
         )
     seen, cursor = [], None
     while True:
-        asked = {"kind": "tested", "limit": 2} | ({"cursor": cursor} if cursor else {})
+        asked: dict[str, str | int] = {"kind": "tested", "limit": 2}
+        if cursor:
+            asked["cursor"] = cursor
         page = await ada.query("/api/audit/changes", asked)
         assert len(page["items"]) <= 2
         seen += [item["details"]["number"] for item in page["items"]]
