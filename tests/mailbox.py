@@ -27,7 +27,7 @@ class Mailbox:
     logins: list[tuple[bytes, bytes]] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - SMTP's name
+    async def handle_DATA(self, server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - SMTP's name
         self.tried += 1
         self.changed.set()
         if self.replies:
