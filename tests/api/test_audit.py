@@ -175,7 +175,7 @@ async def test_a_member_finds_no_policy_by_asking_for_it(scene: Scene) -> None:
         assert (await scene.member.get("/api/audit", **params))["items"] == []
     for unknown in ("no-such-policy", "reads", "no-deletions", scene.forbid["id"]):
         answer = await scene.member.get("/api/audit", policy=unknown)
-        assert answer == {"items": [], "nextCursor": None, "total": None}, unknown
+        assert answer == {"items": [], "nextCursor": None, "total": 0}, unknown
 
 
 async def test_a_stranger_cannot_tell_what_others_have_from_what_there_is_not(

@@ -32,6 +32,8 @@ from wicket.store.audit.viewer import Viewer, viewer_of
 
 BATCH_ROWS: Final = 1_000
 """Some three megabytes of rows: an export holds two batches, and what one of them was made into."""
+LOOKED_AT: Final = 5_000
+"""Entries that a batch is looked for in, where not all of them match."""
 FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of something to calculate."""
 PLAIN: Final = frozenset({"id", "timestamp", "agentId", "memberId", "decision", "outcome", "seq", "hash"})
@@ -83,10 +85,9 @@ def read_batch(
     search = plan(tx, wanted, viewer, until=until)
     if search is None:
         return Batch((), {}, viewer, None)
-    lane = search.only_lane
-    if lane is not None and lane.id is audit.id:
-        rows = _walk(tx, search, lane, place, most)
-        resume = Place(rows[-1][0]) if len(rows) == most else None
+    lane = search.lanes[0]
+    if len(search.lanes) == 1 and lane.id is audit.id and not place.skip:
+        rows, resume = _walk(tx, search, lane, place, most)
     else:
         found = find_ids(tx, search, place, limit=most)
         rows = _fetch(tx, SELECT_ENTRIES.where(audit.id.in_(found.ids)).order_by(audit.id.desc()))
@@ -95,10 +96,24 @@ def read_batch(
     return Batch(entries, _endings(tx, entries, until), viewer, resume)
 
 
-def _walk(tx: sa.Connection, search: Search, lane: Lane, place: Place, most: int) -> Sequence[EntryRow]:
-    """Straight along an index, where it brings nothing but what matches."""
-    walk = SELECT_ENTRIES.where(*search.conditions(lane, place.before)).order_by(audit.id.desc())
-    return _fetch(tx, walk.limit(most).offset(place.skip))
+def _walk(
+    tx: sa.Connection, search: Search, lane: Lane, place: Place, most: int
+) -> tuple[Sequence[EntryRow], Place | None]:
+    """Straight along an index. Where that brings more than what matches, only so much of it is looked at."""
+    along = search.conditions(lane, place.before)
+    last = None
+    if search.is_checked:
+        ids = sa.select(lane.id).where(*along).order_by(lane.id.desc())
+        last = tx.execute(ids.limit(1).offset(LOOKED_AT - 1)).scalar()
+        along += [] if last is None else [lane.id >= last]
+    walk = SELECT_ENTRIES.where(*along, *search.checks).order_by(audit.id.desc()).limit(most)
+    rows = _fetch(tx, walk)
+    if len(rows) == most:
+        last = rows[-1][0]
+    if search.recheck is not None and rows:
+        kept = set(search.recheck(tx, [row[0] for row in rows]))
+        rows = [row for row in rows if row[0] in kept]
+    return rows, None if last is None else Place(last)
 
 
 def _endings(

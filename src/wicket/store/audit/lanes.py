@@ -15,10 +15,11 @@ import sqlalchemy as sa
 from wicket.core.ids import behind_instant
 from wicket.store import tables
 
-SCAN_MAX: Final = 20_000
+SCAN_MAX: Final = 10_000
 """Entries looked at for one page."""
 SKIP_SCAN_MAX: Final = 100_000
 """Entries looked at beside them for what an offset leaves out."""
+WINDOW_MIN: Final = 500
 WINDOW_MAX: Final = 5_000
 COUNT_MAX: Final = 10_000
 """Up to which a total is told."""
@@ -81,6 +82,8 @@ class Found:
 
     ids: Sequence[str]
     resume: Place | None
+    count: int | None = None
+    """All that match behind the place, those that were left out included; None where that is not known."""
 
 
 def find_ids(tx: sa.Connection, search: Search, place: Place, *, limit: int) -> Found:
@@ -92,7 +95,7 @@ def find_ids(tx: sa.Connection, search: Search, place: Place, *, limit: int) -> 
         return Found(ids[:limit], Place(ids[limit - 1]) if len(ids) > limit else None)
     found: list[str] = []
     before, enough = place.before, place.skip + limit + 1
-    window, looked_at = min(enough, WINDOW_MAX), 0
+    window, looked_at = min(max(enough, WINDOW_MIN), WINDOW_MAX), 0
     while True:
         candidates, is_over = _merge(tx, search, before, window)
         found += _checked(tx, search, candidates)
@@ -100,7 +103,7 @@ def find_ids(tx: sa.Connection, search: Search, place: Place, *, limit: int) -> 
         if len(found) >= enough:
             return Found(found[place.skip : enough - 1], Place(found[enough - 2]))
         if is_over:
-            return Found(found[place.skip :], None)
+            return Found(found[place.skip :], None, len(found))
         before, window = candidates[-1], min(2 * window, WINDOW_MAX)
         if looked_at >= SCAN_MAX + min(place.skip, SKIP_SCAN_MAX):
             return _interrupted(found, place, before)
@@ -117,15 +120,13 @@ def _interrupted(found: list[str], place: Place, last: str) -> Found:
     return Found(found[place.skip :], Place(last, max(place.skip - len(found), 0)))
 
 
-def count_up_to(tx: sa.Connection, search: Search) -> int | None:
-    """How many entries match, COUNT_MAX at most; None where that would mean to look at each."""
-    if search.is_checked:
-        return None
+def count_along(tx: sa.Connection, search: Search, most: int = COUNT_MAX) -> int:
+    """How many entries the lanes bring, whatever is to be checked of them; `most` at most."""
     count = 0
     for lane in search.lanes:
-        some = _walk(search, lane, None, COUNT_MAX - count).subquery()
+        some = _walk(search, lane, None, most - count).subquery()
         count += tx.execute(sa.select(sa.func.count()).select_from(some)).scalar_one()
-        if count >= COUNT_MAX:
+        if count >= most:
             break
     return count
 

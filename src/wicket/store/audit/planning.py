@@ -5,7 +5,7 @@ the asker may see, and what matches is checked to be visible, wherever the walk 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import sqlalchemy as sa
@@ -14,7 +14,7 @@ from wicket.core.model import Effect, Outcome
 from wicket.store import tables
 from wicket.store.audit.filters import AuditFilter, fold, has_part
 from wicket.store.audit.following import Position
-from wicket.store.audit.lanes import Condition, Lane, Search, audit
+from wicket.store.audit.lanes import Condition, Lane, Search, audit, count_along
 from wicket.store.audit.matching import Text, texts_match
 from wicket.store.audit.render import agent_names, tool_names
 from wicket.store.audit.statements import AGENT, SERVICE, TOOL
@@ -22,6 +22,8 @@ from wicket.store.audit.viewer import Viewer, member_ids, policy_ids
 
 LANES_MAX: Final = 32
 """Values of one dimension to walk along; with more, another dimension is taken."""
+PROBE: Final = 2_000
+"""Up to how many entries the ways to answer a filter are compared: the one with fewer is taken."""
 NAMES_MAX: Final = 1_000
 """Names that are fetched to stand for a part of a name; more are left to the database."""
 WITH_DENIED_INDEX: Final = frozenset({"agent_id", "service", "tool", "member_id"})
@@ -70,13 +72,11 @@ def plan(
     dimensions = _dimensions(tx, wanted, viewer)
     if any(dimension.is_empty for dimension in dimensions):
         return None
-    walked = next((one for one in dimensions if one.can_be_walked), None)
-    lanes, checks = _lanes(walked, viewer)
-    checks += [one.condition for one in dimensions if one is not walked]
-    if wanted.result is Effect.DENY and _has_denied_index(walked):
-        lanes = [Lane(lane.id, [*lane.conditions, DENIED]) for lane in lanes]
-    elif wanted.result is not None:
-        checks.append(DENIED if wanted.result is Effect.DENY else ALLOWED)
+    ways = [_along(dimension, dimensions, viewer) for dimension in dimensions if dimension.can_be_walked]
+    ways += _along_own(dimensions, viewer, is_needed=not ways)
+    searches = [_search(way, wanted) for way in ways]
+    search = min(searches, key=lambda one: count_along(tx, one, PROBE)) if len(searches) > 1 else searches[0]
+    checks = [*search.checks]
     if wanted.outcome is not None:
         checks.append(_ended_as(wanted.outcome, until))
     if wanted.policy is not None and not viewer.sees_all:
@@ -85,11 +85,9 @@ def plan(
         checks.append(_told(tx, wanted.q, viewer))
     asked = (wanted.agent, wanted.tool, wanted.q)
     is_plain = all(part is None or part.isascii() for part in asked)
-    return Search(
-        lanes,
-        checks,
-        from_id=wanted.from_id,
-        to_id=wanted.to_id,
+    return replace(
+        search,
+        checks=checks,
         recheck=None if is_plain else lambda tx, ids: _recheck(tx, ids, wanted, viewer),
     )
 
@@ -119,21 +117,44 @@ def _dimensions(tx: sa.Connection, wanted: AuditFilter, viewer: Viewer) -> list[
     return asked
 
 
-def _lanes(walked: _Dimension | None, viewer: Viewer) -> tuple[list[Lane], list[Condition]]:
-    """Lanes, and the check that what they bring may be seen, where that is not said already."""
-    if walked is not None:
-        is_own = walked.column is audit.agent_id and viewer.owned.issuperset(map(str, walked.values))
-        return walked.lanes(), [] if is_own or viewer.sees_all else [viewer.visible]
-    if viewer.sees_all:
-        return [Lane(audit.id, [])], []
-    own = [Lane(audit.id, [audit.agent_id == agent_id]) for agent_id in sorted(viewer.owned)]
-    members = sorted(viewer.open_members | viewer.withheld_members)
-    own += [Lane(audit.id, [audit.member_id == member_id]) for member_id in members]
-    return (own, []) if len(own) <= LANES_MAX else ([Lane(audit.id, [])], [viewer.visible])
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """Lanes to walk along, and what of the filter's dimensions is left to check."""
+
+    lanes: Sequence[Lane]
+    checks: Sequence[Condition]
+    has_denied_index: bool
 
 
-def _has_denied_index(walked: _Dimension | None) -> bool:
-    return walked is None or getattr(walked.column, "name", "") in WITH_DENIED_INDEX
+def _along(walked: _Dimension, dimensions: Sequence[_Dimension], viewer: Viewer) -> _Way:
+    """Along what a filter asks for; what is found there may be anybody's."""
+    checks = [one.condition for one in dimensions if one is not walked]
+    is_own = walked.column is audit.agent_id and viewer.owned.issuperset(map(str, walked.values))
+    if not (is_own or viewer.sees_all):
+        checks.append(viewer.visible)
+    return _Way(walked.lanes(), checks, getattr(walked.column, "name", "") in WITH_DENIED_INDEX)
+
+
+def _along_own(dimensions: Sequence[_Dimension], viewer: Viewer, *, is_needed: bool) -> list[_Way]:
+    """Along what the viewer may see: agent by agent and membership by membership, or all where they are many."""
+    checks = [one.condition for one in dimensions]
+    if not viewer.sees_all:
+        own = [Lane(audit.id, [audit.agent_id == agent_id]) for agent_id in sorted(viewer.owned)]
+        members = sorted(viewer.open_members | viewer.withheld_members)
+        own += [Lane(audit.id, [audit.member_id == member_id]) for member_id in members]
+        if len(own) <= LANES_MAX:
+            return [_Way(own, checks, has_denied_index=True)]
+        checks.append(viewer.visible)
+    return [_Way([Lane(audit.id, [])], checks, has_denied_index=True)] if is_needed else []
+
+
+def _search(way: _Way, wanted: AuditFilter) -> Search:
+    lanes, checks = way.lanes, [*way.checks]
+    if wanted.result is Effect.DENY and way.has_denied_index:
+        lanes = [Lane(lane.id, [*lane.conditions, DENIED]) for lane in lanes]
+    elif wanted.result is not None:
+        checks.append(DENIED if wanted.result is Effect.DENY else ALLOWED)
+    return Search(lanes, checks, from_id=wanted.from_id, to_id=wanted.to_id)
 
 
 def _ended_as(outcome: Outcome, until: Position | None) -> Condition:

@@ -13,7 +13,7 @@ from wicket.core.errors import Invalid, NotFound
 from wicket.core.model import JsonObject
 from wicket.store import tables
 from wicket.store.audit.filters import AuditFilter, parse_filter
-from wicket.store.audit.lanes import Place, count_up_to, find_ids
+from wicket.store.audit.lanes import Place, count_along, find_ids
 from wicket.store.audit.planning import plan
 from wicket.store.audit.render import SELECT_ENTRIES, load_outcomes, render
 from wicket.store.audit.viewer import Viewer, viewer_of
@@ -67,10 +67,12 @@ def list_entries(
     viewer = viewer_of(tx, account_id=account_id)
     search = plan(tx, wanted, viewer)
     if search is None:
-        # To others, "none" would tell a name that nobody bears from one that is not theirs to know.
-        return AuditPage((), None, 0 if viewer.sees_all or viewer.sees_nothing else None)
+        return AuditPage((), None, 0)
     found = find_ids(tx, search, Place(place.before, place.skip + offset), limit=limit)
-    return AuditPage(_load(tx, found.ids, viewer), _render_cursor(found.resume), count_up_to(tx, search))
+    total = found.count if cursor is None else None
+    if not search.is_checked:
+        total = count_along(tx, search)
+    return AuditPage(_load(tx, found.ids, viewer), _render_cursor(found.resume), total)
 
 
 def get_entry(tx: sa.Connection, *, account_id: str, entry_id: str) -> JsonObject:
@@ -101,7 +103,13 @@ def list_members(tx: sa.Connection, *, account_id: str) -> list[JsonObject]:
         sa.select(members.id, accounts.email, agents.id.label("agent_id"), agents.name)
         .join(tables.agents, agents.id == members.agent_id)
         .join(tables.accounts, accounts.id == members.account_id)
-        .where(sa.or_(agents.owner_id == account_id, members.id.in_(own)), newest.is_not(None))
+        .where(
+            sa.or_(
+                members.agent_id.in_(sorted(viewer.owned)),
+                sa.and_(members.account_id == account_id, members.id.in_(own)),
+            ),
+            newest.is_not(None),
+        )
         .order_by(accounts.email, agents.name, members.id)
         .limit(MEMBERS_MAX)
     )

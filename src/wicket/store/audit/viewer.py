@@ -5,6 +5,7 @@ entries. To a member of a trusted agent, which policies it has is withheld: from
 that would give it away.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -56,7 +57,7 @@ class Viewer:
         """The condition on `audit` that an entry may be seen at all."""
         if self.sees_all:
             return sa.true()
-        return sa.or_(self.open, tables.audit.c.member_id.in_(sorted(self.withheld_members)))
+        return sa.or_(self.open, _is_among(tables.audit.c.member_id, self.withheld_members))
 
     @property
     def open(self) -> sa.ColumnElement[bool]:
@@ -64,9 +65,14 @@ class Viewer:
         if self.sees_all:
             return sa.true()
         return sa.or_(
-            tables.audit.c.agent_id.in_(sorted(self.owned)),
-            tables.audit.c.member_id.in_(sorted(self.open_members)),
+            _is_among(tables.audit.c.agent_id, self.owned),
+            _is_among(tables.audit.c.member_id, self.open_members),
         )
+
+
+def _is_among(column: sa.ColumnElement[str], ids: Collection[str]) -> sa.ColumnElement[bool]:
+    """A check of entries that were found already, written so that no database goes looking for others by it."""
+    return sa.func.coalesce(column, "").in_(sorted(ids))
 
 
 HOST: Final = Viewer(frozenset(), frozenset(), frozenset(), sees_all=True)
