@@ -136,18 +136,17 @@ async def test_each_row_is_sent_once_and_by_the_process_that_recorded_it(
     assert [one["attributes"]["wicket.id"] for one in records_in(collector.posted)] == own
 
 
-@pytest.mark.parametrize("status", [429, 503])
 async def test_what_the_collector_cannot_take_now_is_sent_again(
-    recorder: Recorder, world: World, collector: Receiver, exporter: Exporter, status: int
+    recorder: Recorder, world: World, collector: Receiver, exporter: Exporter
 ) -> None:
-    collector.statuses.append(status)
+    collector.statuses.extend([429, 503])
     entry = await recorder.commit(attempt(deny), world)
     await exporter.start()
-    await collector.until(lambda posted: len(posted) == 2)
+    await collector.until(lambda posted: len(posted) >= 3)
     await exporter.stop()
     ids = [one["attributes"]["wicket.id"] for one in records_in(collector.posted)]
     # Its answer may have been cut off by our stop: then it gets the row once more.
-    assert (set(ids), len(ids) >= 2) == ({entry.entry_id}, True)
+    assert (set(ids), len(ids) >= 3) == ({entry.entry_id}, True)
 
 
 async def test_what_the_collector_refuses_is_not_sent_again(
@@ -162,6 +161,7 @@ async def test_what_the_collector_refuses_is_not_sent_again(
     assert ids == [refused.entry_id, later.entry_id]
 
 
+@pytest.mark.slow
 async def test_a_collector_that_is_gone_holds_up_no_call(tmp_path: Path) -> None:
     async with Receiver.started() as gone:
         url = gone.url

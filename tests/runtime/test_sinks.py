@@ -23,6 +23,9 @@ from wicket.runtime.wire import AddressPolicy, HttpWire
 from wicket.store.db import Database
 from wicket.store.duties import Duty, on_duty
 
+ON_SQLITE = pytest.mark.parametrize("database_kind", ["sqlite"])
+"""What happens outside is the same whatever keeps the log."""
+
 __all__ = ["database", "database_kind", "location", "postgres_server", "sqlite_template"]
 
 SIGNER = Signer(Ed25519PrivateKey.from_private_bytes(b"o" * 32))
@@ -54,6 +57,7 @@ def numbers_in(lines: list[str]) -> list[int]:
     return found
 
 
+@ON_SQLITE
 async def test_a_file_outside_grows_by_a_line_a_statement(database: Database, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -79,6 +83,7 @@ async def test_a_line_that_was_cut_off_spoils_no_other(tmp_path: Path) -> None:
     ]
 
 
+@ON_SQLITE
 async def test_a_directory_that_is_not_there_keeps_nothing(database: Database, tmp_path: Path) -> None:
     await write(database, 1)
     sending = Sending(database, FileSink(tmp_path / "unmounted"), every_s=60, now=lambda: NOW)
@@ -103,6 +108,7 @@ async def test_a_receiver_gets_each_with_its_signature_over_tls(tmp_path: Path) 
     assert posted.headers["content-type"] == "application/json"
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("status", [302, 500])
 async def test_what_the_receiver_does_not_take_is_sent_again_in_order(
     database: Database, status: int
@@ -121,6 +127,7 @@ async def test_what_the_receiver_does_not_take_is_sent_again_in_order(
     assert await unsent(database) == 0
 
 
+@ON_SQLITE
 async def test_a_receiver_that_is_gone_is_tried_again_until_it_is_back(database: Database) -> None:
     await write(database, 1)
     wire = HttpWire(addresses=AddressPolicy(allow_private=True))
@@ -170,6 +177,7 @@ async def test_upkeep_writes_what_is_due_and_ends_with_a_checkpoint_of_everythin
     assert [(seq, last.says.ended) for seq, _ in (last.says.heads[1],)] == [(2, frozenset({1}))]  # type: ignore[union-attr]
 
 
+@ON_SQLITE
 async def test_a_timer_writes_checkpoints_when_nothing_happens(
     location: Location, database: Database
 ) -> None:

@@ -139,10 +139,9 @@ CASES: dict[str, tuple[list[str], Bad]] = {
 
 
 @pytest.mark.promise("P4")
-@pytest.mark.parametrize("name", CASES)
-async def test_the_first_bad_row_is_named(log: Database, name: str) -> None:
-    statements, bad = CASES[name]
-    assert (await verify_after(log, statements)).first_bad == bad
+async def test_the_first_bad_row_is_named(log: Database) -> None:
+    found = {name: (await verify_after(log, statements)).first_bad for name, (statements, _) in CASES.items()}
+    assert found == {name: bad for name, (_, bad) in CASES.items()}
 
 
 @pytest.mark.promise("P4")
