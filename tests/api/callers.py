@@ -45,6 +45,12 @@ class Caller(StrEnum):
 
 UNKNOWN: Final = frozenset({Caller.BAD_TOKEN, Caller.TWO_TOKENS, Caller.MEMBER_KEY})
 """They send an `Authorization` that means nobody."""
+SESSIONS: Final = (
+    Caller.SESSION,
+    Caller.SESSION_WITHOUT_CSRF,
+    Caller.SESSION_OF_FOREIGN_PAGE,
+    Caller.SESSION_OWING,
+)
 
 
 @dataclass(frozen=True)
@@ -127,41 +133,43 @@ class Scene:
         body: dict[str, Any] | None = None,
         query: Mapping[str, str] | None = None,
     ) -> httpx2.Response:
-        """Send an operation's own example."""
+        """Send an operation's own example; by a session of its own, where it is one."""
         sent = operation.body if body is None else body
         if sent is not None and "agentId" in sent:
             sent["agentId"] = ids["agentId"]
-        headers = list(self.headers[caller])
-        if caller in {Caller.SESSION, Caller.SESSION_OWING}:
-            headers = await self._session(self.people[caller], with_token=True)
+        opened = await open_session(self.wicket, self.people[caller]) if caller in SESSIONS else None
         async with self.wicket.client() as client:
-            return await client.request(
+            answer = await client.request(
                 operation.method.upper(),
                 operation.url({**WORDS, **ids}),
                 json=sent,
-                headers=headers,
+                headers=self.headers[caller] if opened is None else self._with_cookie(caller, opened.cookie),
                 params=dict(query or {}) or None,
             )
+        if opened is not None:
+            await self.wicket.database.change(
+                dashboard_sessions.end, session_id=opened.session.id, now=NOW, agents=()
+            )
+        return answer
 
-    async def _session(self, person: Person, *, with_token: bool) -> list[tuple[str, str]]:
-        """A new session: what ends one ends it for nobody else."""
-        cookie = (await open_session(self.wicket, person)).cookie
-        csrf = [(CSRF_HEADER, csrf_token(cookie))] if with_token else []
-        return [("Cookie", f"{self.wicket.api.state.parts.jar.name}={cookie}"), *csrf]
+    def _with_cookie(self, caller: Caller, cookie: str) -> list[tuple[str, str]]:
+        sent = [("Cookie", f"{self.wicket.api.state.parts.jar.name}={cookie}")]
+        if caller is not Caller.SESSION_WITHOUT_CSRF:
+            sent.append((CSRF_HEADER, csrf_token(cookie)))
+        if caller is Caller.SESSION_OF_FOREIGN_PAGE:
+            sent.append(("Origin", "https://elsewhere.example"))
+        return sent
 
     async def equip(self) -> None:
-        """Give every caller what it sends along; sessions that change things are made anew for each request."""
+        """Give every caller what it sends along."""
         owner = self.people[Caller.OWNER]
         made = await owner.put(f"/api/agents/{self.agent_id}/members/{self.own_members[Caller.OWNER]}/key")
-        foreign = await self._session(owner, with_token=True)
         self.headers = {
             **{caller: [bearer(person.token)] for caller, person in self.people.items()},
             Caller.NOBODY: [],
             Caller.BAD_TOKEN: [bearer("wkt_" + "a" * 43)],
             Caller.TWO_TOKENS: [bearer(owner.token), bearer(owner.token)],
             Caller.MEMBER_KEY: [bearer(made["key"])],
-            Caller.SESSION_WITHOUT_CSRF: await self._session(owner, with_token=False),
-            Caller.SESSION_OF_FOREIGN_PAGE: [*foreign, ("Origin", "https://elsewhere.example")],
         }
 
 
@@ -189,7 +197,7 @@ async def set_scene(wicket: Instance, location: Location) -> Scene:
     owner = await wicket.person("owner")
     people = {
         Caller.OWNER: owner,
-        Caller.SESSION: owner,
+        **dict.fromkeys(SESSIONS, owner),
         Caller.READ_TOKEN: await wicket.person("owner", {Scope.READ}),
         **{
             caller: await wicket.person(caller)

@@ -11,6 +11,7 @@ from zoneinfo import available_timezones
 import httpx2
 from fastapi import FastAPI
 
+from tests.api.as_described import AsDescribed
 from wicket.api import ApiParts, build_api
 from wicket.core.errors import Invalid, Unavailable, UpstreamFailed
 from wicket.core.keys import ServerKeys
@@ -142,7 +143,7 @@ class Instance:
 
     def client(self, token: str | None = None) -> httpx2.AsyncClient:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        transport = httpx2.ASGITransport(app=self.api)
+        transport = httpx2.ASGITransport(app=AsDescribed(self.api))
         return httpx2.AsyncClient(transport=transport, base_url="http://wicket.test", headers=headers)
 
     async def person(self, name: str, scopes: Collection[Scope] = BOTH) -> Person:

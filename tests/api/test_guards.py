@@ -65,8 +65,7 @@ def by_role(operation: Operation, caller: Caller) -> Refusal | None:
     is_stranger = caller is Caller.STRANGER
     match operation.guard:
         case Guard.ACCOUNT:
-            names_agent = is_stranger and "agentId" in (operation.body or {})
-            return hidden if names_agent or set(operation.names) & OBJECTS else None
+            return hidden if set(operation.names) & OBJECTS else None
         case Guard.MEMBER | Guard.SELF | Guard.SELF_OR_OWNER:
             return hidden if is_stranger else None
         case Guard.APPROVED if caller is Caller.PENDING:

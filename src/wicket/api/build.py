@@ -48,6 +48,7 @@ GROUPS: Final = (
     reading,
     audit,
 )
+BODILESS: Final = frozenset({204, 304})
 HEADERS: Final = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
@@ -93,6 +94,8 @@ class Envelope:
         async def private(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
+                if message["status"] in BODILESS:
+                    del headers["Content-Type"]
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)

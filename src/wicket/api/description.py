@@ -153,7 +153,8 @@ def _refusals(guard: Guard) -> Iterator[str]:
             yield from ("unauthenticated", "session_required")
         case _:
             yield from ("unauthenticated", "mfa_required", "mfa_setup_required")
-            yield from _OF_RIGHTS.get(guard, ())
+            if guard is not Guard.ACCOUNT:
+                yield from ("not_found", *_OF_RIGHTS.get(guard, ()))
 
 
 _OF_RIGHTS: Final[Mapping[Guard, Sequence[str]]] = {

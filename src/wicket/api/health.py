@@ -1,6 +1,7 @@
 """Whether it lives and how it does: for probes and collectors, which hold no token."""
 
 import hmac
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -20,7 +21,10 @@ def routes() -> APIRouter:
     router = open_router("health")
     router.get("/alive", **by(Guard.PUBLIC))(read_alive)
     router.get("/api/status", **by(Guard.PUBLIC))(read_status)
-    router.get("/metrics", response_class=Response, **by(Guard.COLLECTOR))(read_metrics)
+    text: dict[str, Any] = {"content": {"text/plain": {"schema": {"type": "string"}}}}
+    router.get("/metrics", response_class=Response, responses={200: text}, **by(Guard.COLLECTOR))(
+        read_metrics
+    )
     return router
 
 

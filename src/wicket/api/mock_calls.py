@@ -86,7 +86,7 @@ class MockCallOut(Out):
 def routes() -> APIRouter:
     """`/api/mcp/mock-call`."""
     router = guarded_router("trying it")
-    router.post("/api/mcp/mock-call", **by(Guard.ACCOUNT, *REFUSALS))(make_mock_call)
+    router.post("/api/mcp/mock-call", **by(Guard.MEMBER, *REFUSALS))(make_mock_call)
     return router
 
 
