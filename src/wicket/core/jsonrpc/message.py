@@ -342,11 +342,8 @@ def _refuse_look_alike(found: JsonObject, protocol: _Keys, where: str) -> None:
 
     Folding takes in U+017F and U+212A, which stand for `s` and `k` to parsers that ignore case.
     """
-    others = found.keys() - protocol.exact
-    if not others or protocol.folded.keys().isdisjoint("\0".join(others).casefold().split("\0")):
-        return
-    for key in others:
-        if (meant := protocol.folded.get(key.casefold())) is not None:
+    for key in found:
+        if key not in protocol.exact and (meant := protocol.folded.get(key.casefold())) is not None:
             raise _invalid_request(
                 f"a key is not `{where}{meant}` but could be read as it: spell it exactly so"
             )
