@@ -41,7 +41,7 @@ class FlightId(NamedTuple):
 
 
 class Flight:
-    """The work of one call, between `take_off` and `land`, both in the task that does it."""
+    """The work of one call: from `take_off`, in the task that does it, to `land`, there or in what it has called."""
 
     def __init__(
         self, registry: "Flights", world: World, key: MemberKey, slot: str, request_id: str | int

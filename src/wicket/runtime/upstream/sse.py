@@ -10,8 +10,9 @@ ID_BYTES_MAX: Final = 1_024
 _BOM: Final = b"\xef\xbb\xbf"
 _MESSAGE: Final = (b"", b"message")
 """What an event is that a client looks at."""
-_PLAIN: Final = re.compile(rb"(?:event: message\r?\n)?data: ([^\r\n]+)\r?\n\r?\n")
+_PLAIN: Final = re.compile(rb"(?:event: message\n)?data: (.+)\n\n")
 """What most servers send at a time: one event, whole."""
+_RETURN: Final = ord("\r")
 
 
 class EventTooLong(Exception):
@@ -41,19 +42,24 @@ class EventReader:
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """Data of the events that `chunk` completes; raises EventTooLong."""
+        if _RETURN in chunk or self._skips_newline:
+            chunk = self._with_newlines(chunk)
         if self._is_between and len(chunk) <= self._bytes_max and (plain := _PLAIN.fullmatch(chunk)):
             return [plain[1]]
         events = self._feed(chunk)
-        self._is_between = not (self._skips_newline or self._kind or self._data or self._line)
+        self._is_between = not (self._kind or self._data or self._line)
         return events
 
-    def _feed(self, chunk: bytes) -> list[bytes]:
+    def _with_newlines(self, chunk: bytes) -> bytes:
+        """With each end of a line as one newline."""
         if self._skips_newline and chunk:
             self._skips_newline = False
             chunk = chunk.removeprefix(b"\n")
-        if b"\r" in chunk:
+        if _RETURN in chunk:
             self._skips_newline = chunk.endswith(b"\r")
-            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+    def _feed(self, chunk: bytes) -> list[bytes]:
         may_be_long = self._data_bytes + self._line_bytes + len(chunk) > self._bytes_max
         *lines, rest = chunk.split(b"\n")
         if lines and (self._line or self._is_first):
