@@ -11,7 +11,8 @@ from typing import Final
 import structlog
 
 from wicket.core.errors import Unavailable
-from wicket.store.audit.rollups import Overtaken, Stretch, apply_stretch, read_position, read_stretch
+from wicket.store.audit.counting import read_stretch
+from wicket.store.audit.rollups import Overtaken, Stretch, apply_stretch, read_position
 from wicket.store.db import Database
 
 INTERVAL_S: Final = 2.0

@@ -14,6 +14,7 @@ from tests.runtime.recorder.support import AGENT, create_agent, ledger_at
 from tests.store.audit.sums import BEGIN_US, HOUR_US, Busy, kept, scanned
 from wicket.runtime.rollups import Rollups
 from wicket.store import tables
+from wicket.store.audit.counting import read_stretch
 from wicket.store.audit.ledger import Ledger
 from wicket.store.audit.rollups import (
     Overtaken,
@@ -21,7 +22,6 @@ from wicket.store.audit.rollups import (
     bucket_of,
     find_lag_us,
     middle_of,
-    read_stretch,
 )
 from wicket.store.db import Database
 
