@@ -40,7 +40,8 @@ def test_every_documented_command_is_there() -> None:
         "serve", "demo", "login", "doctor", "can", "openapi", "version", "token create", "db upgrade",
         "agents list", "agents show", "agents disable", "agents enable",
         "audit list", "audit tail", "audit export", "audit verify", "audit key",
-        "members list", "members invite", "members approve", "members reject", "members remove", "keys list", "keys revoke",
+        "members list", "members invite", "members approve", "members reject", "members remove",
+        "keys list", "keys revoke",
     }  # fmt: skip
 
 
