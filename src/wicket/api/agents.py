@@ -11,7 +11,8 @@ from pydantic import Field
 from wicket.api.etags import IfMatch, put_etag
 from wicket.api.guards import UPSTREAM, Guard, by
 from wicket.api.http import AgentId, ApiParts, Asker, Caller, PageQuery, Parts, Text, guarded_router
-from wicket.api.models import In, ListOut, Out, RawObject
+from wicket.api.models import In, ListOut, Out
+from wicket.api.shapes import SettingsBody
 from wicket.core.model import AgentStatus, DenialShape, Role, TrustMode
 from wicket.store import agents, rights
 from wicket.store.agents import SeenAgent, StoredAgent, StoredSettings
@@ -242,7 +243,7 @@ async def read_settings(agent_id: AgentId, response: Response, caller: Caller, p
 
 async def put_settings(
     agent_id: AgentId,
-    body: Annotated[RawObject, Body()],
+    body: Annotated[SettingsBody, Body()],
     response: Response,
     if_match: IfMatch,
     caller: Caller,

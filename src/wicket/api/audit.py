@@ -7,7 +7,8 @@ from pydantic import Field
 
 from wicket.api.guards import Guard, by
 from wicket.api.http import Caller, EntryId, Parts, guarded_router
-from wicket.api.models import In, ListOut, Out, RawObject, whole
+from wicket.api.models import In, ListOut, Out, whole
+from wicket.api.shapes import EntryOut
 from wicket.store.audit import query as log
 from wicket.store.audit.filters import AuditFilter, parse_filter
 
@@ -61,7 +62,7 @@ def routes() -> APIRouter:
 
 async def list_entries(
     query: Annotated[AuditQuery, Query()], caller: Caller, parts: Parts
-) -> ListOut[RawObject]:
+) -> ListOut[EntryOut]:
     """Calls that match, newest first. A page may be short and yet have a `nextCursor`: it leads further back."""
     page = await parts.db.read(
         log.list_entries,
@@ -74,7 +75,7 @@ async def list_entries(
     return ListOut(items=page.items, next_cursor=page.next_cursor, total=page.total)
 
 
-async def read_entry(entry_id: EntryId, caller: Caller, parts: Parts) -> RawObject:
+async def read_entry(entry_id: EntryId, caller: Caller, parts: Parts) -> EntryOut:
     """One call."""
     return await parts.db.read(log.get_entry, account_id=caller.account_id, entry_id=entry_id)
 

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from itertools import groupby
 from typing import Any, Final
 
+from wicket.api import shapes
 from wicket.api.cookies import CSRF_HEADER
 from wicket.api.examples import BODIES
 from wicket.api.guards import GUARD, OPEN, OWN_CODES, SCOPE, Guard
@@ -15,6 +16,7 @@ from wicket.api.idempotency import CODES as IDEMPOTENCY_CODES
 from wicket.api.idempotency import HEADER as IDEMPOTENCY_HEADER
 from wicket.api.models import Problem
 from wicket.api.problems import MEDIA_TYPE
+from wicket.api.shapes import tidy
 from wicket.core.codes import CODES
 
 METHODS: Final = ("get", "put", "post", "delete")
@@ -77,6 +79,10 @@ def complete(described: Described) -> Described:
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas.update(shapes.schemas())
+    names = {name: schema["title"] for name, schema in schemas.items() if name.startswith("ListOut_")}
+    components["schemas"] = tidy({names.get(name, name): schemas[name] for name in schemas}, names)
+    described["paths"] = tidy(described["paths"], names)
     used: set[str] = set()
     for _path, method, operation in operations(described):
         guard = Guard(operation[GUARD])

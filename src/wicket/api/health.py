@@ -8,7 +8,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from wicket.api.guards import Guard, by
 from wicket.api.http import Parts, bearer_of, open_router
-from wicket.api.models import Out, RawObject
+from wicket.api.models import Out
+from wicket.api.shapes import InstanceStatusOut
 from wicket.core.errors import Unauthenticated
 
 
@@ -33,7 +34,7 @@ async def read_alive() -> AliveOut:
     return AliveOut()
 
 
-async def read_status(parts: Parts) -> RawObject:
+async def read_status(parts: Parts) -> InstanceStatusOut:
     """Version, and how database and recorder do."""
     return {"version": parts.version, **await parts.status()}
 

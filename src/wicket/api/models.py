@@ -1,12 +1,14 @@
 """Shapes on the wire: camelCase there, snake_case here, translated in this one place."""
 
 from collections.abc import Sequence
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 T = TypeVar("T")
+SHAPE: Final = "x-shape"
+"""In the JSON schema of a raw object: which shape of `api.shapes` it has."""
 RawObject: TypeAlias = dict[str, Any]
 """A JSON object whose fields somebody else checks or makes."""
 
@@ -33,6 +35,14 @@ class ListOut(Out, Generic[T]):
     items: Sequence[T]
     next_cursor: str | None = None
     total: int | None = None
+
+    @classmethod
+    def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
+        """`ListOfAgentOut`: how the description calls it, where a raw object goes by the name of its shape."""
+        (item,) = params
+        named = next(iter(getattr(item, "__metadata__", ())), None)
+        shape = getattr(named, "json_schema", None) or {}
+        return f"ListOf{shape.get(SHAPE) or getattr(item, '__name__', 'Object')}"
 
 
 def whole(items: Sequence[T]) -> ListOut[T]:

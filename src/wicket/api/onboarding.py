@@ -16,7 +16,7 @@ from wicket.store.db import Transaction
 from wicket.store.onboarding import KeyState, NextStep, Onboarding, ServiceToConnect
 
 
-class ServiceOut(Out):
+class ServiceToConnectOut(Out):
     service: str
     name: str
     auth_kinds: Sequence[AuthKind]
@@ -26,7 +26,7 @@ class ServiceOut(Out):
     needs_reconnect: bool
 
     @classmethod
-    def of(cls, service: ServiceToConnect) -> "ServiceOut":
+    def of(cls, service: ServiceToConnect) -> "ServiceToConnectOut":
         return cls(
             service=service.service,
             name=service.name,
@@ -47,7 +47,7 @@ class OnboardingOut(Out):
     """Of the membership."""
     key: KeyOut | None
     key_state: KeyState
-    services: Sequence[ServiceOut]
+    services: Sequence[ServiceToConnectOut]
     next_step: NextStep
     url: str
     """What a client connects to, with the key as bearer."""
@@ -64,7 +64,7 @@ class OnboardingOut(Out):
             status=seen.member_status,
             key=None if found.key is None else KeyOut.of(found.key),
             key_state=found.key_state,
-            services=[ServiceOut.of(service) for service in found.services],
+            services=[ServiceToConnectOut.of(service) for service in found.services],
             next_step=found.next_step,
             url=f"{public_url}/mcp",
         )

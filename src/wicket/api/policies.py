@@ -11,9 +11,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Header, Path, Query, Response
 from pydantic import Field, StrictBool
 
+from wicket.api import shapes
 from wicket.api.guards import Guard, by
 from wicket.api.http import AgentId, Asker, Caller, PageQuery, Parts, PolicyId, Text, guarded_router
-from wicket.api.models import In, ListOut, Out, RawObject
+from wicket.api.models import In, ListOut, Out
 from wicket.connectors.services import catalog, custom_namespace
 from wicket.core.errors import Invalid
 from wicket.core.policy.document import PolicyDocument, parse_policy, render_policy
@@ -23,9 +24,8 @@ from wicket.store.db import Transaction
 from wicket.store.page import Page
 from wicket.store.policies import PolicyVersion, StoredPolicy
 
-PolicyBody = Annotated[RawObject, Body(description="A structured policy; an update may carry a `note`")]
-PolicyOut = RawObject
-"""A structured policy with `id`, `key` and `version`."""
+PolicyBody = Annotated[shapes.PolicyBody, Body(description="A structured policy; a save may carry a `note`")]
+PolicyOut = shapes.PolicyOut
 IfMatch = Annotated[
     str | None, Header(alias="If-Match", description="The `ETag` of the version that was read")
 ]
@@ -49,7 +49,7 @@ class VersionOut(Out):
     saved_by: str | None
     """The account's id; null for what the host did."""
     note: str | None
-    policy: RawObject
+    policy: shapes.VersionBody
     """The document as saved; whether the policy is enabled is no part of a version."""
 
     @classmethod

@@ -46,7 +46,7 @@ class CatalogToolOut(Out):
         )
 
 
-class ChangeOut(Out):
+class PendingChangeOut(Out):
     """A definition that a member's upstream sends and nobody has accepted."""
 
     member_id: str
@@ -55,7 +55,7 @@ class ChangeOut(Out):
     seen_at: datetime
 
     @classmethod
-    def of(cls, change: ToolChange) -> "ChangeOut":
+    def of(cls, change: ToolChange) -> "PendingChangeOut":
         return cls(
             member_id=change.member_id,
             hash=change.hash,
@@ -76,7 +76,7 @@ class PinnedToolOut(Out):
     """The one accepted last."""
     first_seen_at: datetime
     reviewed_at: datetime | None
-    changes: Sequence[ChangeOut]
+    changes: Sequence[PendingChangeOut]
 
     @classmethod
     def of(cls, tool: PinnedTool) -> "PinnedToolOut":
@@ -89,7 +89,7 @@ class PinnedToolOut(Out):
             definition=tool.definition,
             first_seen_at=tool.first_seen_at,
             reviewed_at=tool.reviewed_at,
-            changes=[ChangeOut.of(change) for change in tool.changes],
+            changes=[PendingChangeOut.of(change) for change in tool.changes],
         )
 
 
