@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wicket.core.ids import uuid7
+from wicket.core.ids import behind_instant, uuid7
 
 INSTANTS = st.integers(0, (1 << 48) * 1000 - 1)
 RANDOM = st.binary(min_size=8, max_size=16)
@@ -37,3 +37,13 @@ def test_all_62_random_bits_are_used() -> None:
 def test_an_impossible_instant_or_too_little_chance_is_an_error(now_us: int, random: bytes) -> None:
     with pytest.raises(ValueError, match="UUIDv7"):
         uuid7(now_us, random)
+
+
+@given(st.integers(0, ((1 << 48) - 2) * 1000), RANDOM)
+def test_what_is_behind_an_instant_is_behind_all_of_it_and_before_what_follows(
+    now_us: int, random: bytes
+) -> None:
+    edge = behind_instant(uuid7(now_us, random))
+    assert uuid7(now_us, b"\xff" * 8) < edge <= uuid7(now_us + 1, bytes(8))
+    assert UUID(edge).version == 7
+    assert behind_instant(uuid7(now_us, bytes(8))) == edge

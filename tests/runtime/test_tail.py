@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.databases import Location, database, database_kind, location, postgres_server, sqlite_template
+from tests.journeys.servers import SLOW_ON_POSTGRES
 from tests.runtime.recorder.support import (
     AGENT,
     allow,
@@ -22,7 +23,15 @@ from wicket.core.model import AgentStatus, Outcome
 from wicket.core.world import World
 from wicket.runtime.recorder import Ending
 from wicket.runtime.tail import Subscription, Tail
-from wicket.store.audit.following import PAGE_ROWS, Committed, Position, parse_position, render_position
+from wicket.store.audit.following import (
+    PAGE_ROWS,
+    STRETCH_ROWS,
+    Committed,
+    Position,
+    parse_position,
+    read_after,
+    render_position,
+)
 from wicket.store.db import Database
 
 __all__ = ["database", "database_kind", "location", "postgres_server", "sqlite_template"]
@@ -195,3 +204,29 @@ def test_a_foreign_position_is_refused(text: str) -> None:
     with pytest.raises(Invalid) as raised:
         parse_position(text)
     assert raised.value.field == "Last-Event-ID"
+
+
+@SLOW_ON_POSTGRES
+async def test_who_was_away_for_many_starts_reads_them_in_stretches(
+    location: Location, database: Database, world: World
+) -> None:
+    ids = []
+    living = ledger_at(location)
+    await living.open(1)
+    for number in range(12):
+        ledger = ledger_at(location)
+        await ledger.open(2)
+        ids += await append_calls(ledger, world, [deny] * (PAGE_ROWS + number))
+        await ledger.close(3)
+        ids += await append_calls(living, world, [deny])
+    position, heard, is_end = Position(0, {}), list[str](), False
+    while not is_end:
+        stretch = await database.read(read_after, position)
+        assert len(stretch.rows) < STRETCH_ROWS + 2 * PAGE_ROWS
+        heard += [row.entry.id for row in stretch.rows]
+        position, is_end = parse_position(render_position(stretch.position)), stretch.is_end
+        if len(heard) < len(ids):
+            ids += await append_calls(living, world, [deny])
+    await living.close(4)
+    assert len(heard) == len(set(heard))
+    assert set(heard) == set(ids)
