@@ -191,14 +191,15 @@ def add_up(
 ) -> Iterator[tuple[Any, ...]]:
     """(*columns, calls, failed) of each lane, grouped by the columns."""
     for lane in lanes:
-        begin = sa.literal(lane.range.from_us, sa.BigInteger)
-        times = sa.select(begin.label("at")).cte("times", recursive=True)
-        later = times.c.at + sa.literal(lane.range.width_us, sa.BigInteger)
-        times = times.union_all(sa.select(later).where(later < lane.range.until_us))
+        # Each hour or day by its name: a range of them would lead through the sums of everybody.
         found = (
             sa.select(*columns, sa.func.sum(sums.calls), sa.func.sum(sums.failed))
-            .select_from(times.join(tables.audit_rollups, sums.at == times.c.at))
-            .where(sums.grain == lane.range.grain, sums.subject.in_(lane.subjects), *conditions)
+            .where(
+                sums.grain == lane.range.grain,
+                sums.at.in_(lane.range.starts),
+                sums.subject.in_(lane.subjects),
+                *conditions,
+            )
             .group_by(*columns)
         )
         yield from (tuple(row) for row in tx.execute(found))
