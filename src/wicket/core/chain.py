@@ -28,7 +28,14 @@ def link(previous: bytes, kind: str, fields: Sequence[Field]) -> bytes:
     if len(previous) != len(GENESIS):
         raise ValueError(f"a hash has {len(GENESIS)} bytes, not {len(previous)}")
     text = "".join(
-        [_encoded(value) if type(value) is not str else f"s{len(value)}:{value}" for value in fields]
+        [
+            f"s{len(value)}:{value}"
+            if type(value) is str
+            else f"i{value};"
+            if type(value) is int
+            else _encoded(value)
+            for value in fields
+        ]
     )
     return sha256(b"".join((_LABEL, previous, f"k{len(kind)}:{kind}{text}".encode()))).digest()
 

@@ -4,7 +4,8 @@ Pure: `before -> after`. The recorder reads facts under its lock, decides, and s
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from wicket.core.model import Call, Decision, JsonObject
 
@@ -12,17 +13,19 @@ LABELS_MAX = 64
 TOOLS_MAX = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+_NONE: Final[Mapping[str, int]] = MappingProxyType({})
+
+
+class Facts(NamedTuple):
     """What happened in a tool session so far; immutable."""
 
     call_count: int = 0
     deny_count: int = 0
-    tools_used: Mapping[str, int] = field(default_factory=dict)
+    tools_used: Mapping[str, int] = _NONE
     """`github:get_file_contents` -> calls, allowed or denied."""
-    policy_allows: Mapping[str, int] = field(default_factory=dict)
+    policy_allows: Mapping[str, int] = _NONE
     """policy key -> calls that it permitted."""
-    policy_denies: Mapping[str, int] = field(default_factory=dict)
+    policy_denies: Mapping[str, int] = _NONE
     labels: frozenset[str] = frozenset()
 
 

@@ -236,8 +236,8 @@ async def test_a_judge_that_raises_is_a_denial_on_record(
 async def test_any_name_can_be_recorded(
     recorder: Recorder, database: Database, world: World, name: str
 ) -> None:
-    call = replace(
-        attempt(lambda _w, _f: Judged(ALLOWED)), tool=name, client_name=name, redacted_args={name: name}
+    call = attempt(lambda _w, _f: Judged(ALLOWED))._replace(
+        tool=name, client_name=name, redacted_args={name: name}
     )
     await recorder.commit(call, world)
     assert len(await rows(database, ENTRIES)) == 1

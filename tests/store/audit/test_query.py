@@ -36,6 +36,7 @@ from wicket.store.db import Database
 OTHER_AGENT = "6f1c2b3a-0000-4000-8000-000000000002"
 GUEST, STRANGER = "account-guest", "account-stranger"
 GUESTS_MEMBER = "6f1c2b3a-0000-4000-8000-0000000000dd"
+GUESTS_IP = "198.51.100.9"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
@@ -113,13 +114,12 @@ async def log(location: Location, database: Database) -> Log:
     await database.change(add_stranger, agents=[])
     world = await database.read(load_world, AGENT)
     assert world is not None
-    guests = {"member_id": GUESTS_MEMBER, "caller_ip": "198.51.100.9"}
     attempts: list[Attempt] = [
         attempt(allow, at=at(0)),
         attempt(deny, at=at(1)),
-        replace(attempt(on_repository, at=at(2)), service="linear"),
-        replace(attempt(allow, at=at(3)), **guests),  # type: ignore[arg-type]
-        replace(attempt(deny, at=at(4)), **guests),  # type: ignore[arg-type]
+        attempt(on_repository, at=at(2))._replace(service="linear"),
+        attempt(allow, at=at(3))._replace(member_id=GUESTS_MEMBER, caller_ip=GUESTS_IP),
+        attempt(deny, at=at(4))._replace(member_id=GUESTS_MEMBER, caller_ip=GUESTS_IP),
     ]
     entries = [
         build_entry(

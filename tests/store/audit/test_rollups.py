@@ -4,7 +4,6 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
@@ -148,7 +147,7 @@ async def test_the_sums_tell_how_old_the_oldest_entry_is_that_they_lack(
 ) -> None:
     now_us = BEGIN_US + 365 * 24 * HOUR_US
     assert await database.read(find_lag_us, now_us=now_us) == 0
-    call = replace(busy.call(), decided_at=BEGIN_US)
+    call = busy.call()._replace(decided_at=BEGIN_US)
     async with ledgers[1].turn([], []) as turn:
         await turn.commit([call], [])
     assert await database.read(find_lag_us, now_us=now_us) == now_us - BEGIN_US

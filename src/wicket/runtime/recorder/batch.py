@@ -27,14 +27,17 @@ def seeds_of(works: list[Work]) -> list[SessionSeed]:
     for work in works:
         attempt = work.attempt
         if (work.judged.counts or work.final) and attempt.slot not in seeds:
+            external_id, client_name, client_version = storable(
+                attempt.external_session_id, attempt.client_name, attempt.client_version
+            )
             seeds[attempt.slot] = SessionSeed(
                 slot=attempt.slot,
                 agent_id=attempt.agent_id,
                 member_id=attempt.member_id,
                 key_id=attempt.key_id,
-                external_id=storable(attempt.external_session_id),
-                client_name=storable(attempt.client_name),
-                client_version=storable(attempt.client_version),
+                external_id=external_id,
+                client_name=client_name,
+                client_version=client_version,
                 now_us=attempt.decided_us,
             )
     return list(seeds.values())

@@ -1,7 +1,7 @@
 """From what was judged to the entry that says so, and to the session's next facts. Pure but for the guard."""
 
 import traceback
-from dataclasses import replace
+from collections.abc import Sequence
 
 import structlog
 
@@ -38,7 +38,7 @@ def _described(error: Exception) -> str:
 def facts_after(before: Facts, judged: Judged) -> Facts:
     """The session's facts behind a call that counts."""
     if judged.call is None:
-        return replace(before, call_count=before.call_count + 1, deny_count=before.deny_count + 1)
+        return before._replace(call_count=before.call_count + 1, deny_count=before.deny_count + 1)
     return after_call(before, judged.call, judged.decision, judged.labels)
 
 
@@ -48,22 +48,30 @@ def build_entry(
     """What the log keeps of a call: enough to show it, to search for it, and to decide it again."""
     decision, call = judged.decision, judged.call
     told = judged.told or tell(call, decision, world.agent_name)
+    service, tool, caller_ip, resource, reason = storable(
+        attempt.service,
+        attempt.tool if call is None else call.tool,
+        attempt.caller_ip,
+        told.resource,
+        told.sentence,
+    )
+    deny_message = decision.deny_message
     return Entry(
         id=attempt.entry_id,
         decided_at=attempt.decided_us,
         agent_id=attempt.agent_id,
         agent_name=world.agent_name,
-        service=storable(attempt.service),
-        tool=storable(attempt.tool if call is None else call.tool),
+        service=service,
+        tool=tool,
         member_id=attempt.member_id,
         key_id=attempt.key_id,
         session_id=session_id,
         denied=not decision.allowed,
-        reason_code=decision.reason,
-        caller_ip=storable(attempt.caller_ip),
-        resource=storable(told.resource),
-        reason=storable(told.sentence),
-        deny_message=None if decision.deny_message is None else storable(decision.deny_message),
+        reason_code=decision.reason.value,
+        caller_ip=caller_ip,
+        resource=resource,
+        reason=reason,
+        deny_message=None if deny_message is None else storable(deny_message)[0],
         body=_body(attempt, world, told, decision_ms),
         policy_ids=tuple([policy.id for policy in decision.matched]),
     )
@@ -85,8 +93,9 @@ def _body(attempt: Attempt, world: World, told: Told, decision_ms: float) -> str
     return f"{render_json_text(own)[:-1]},{told.members}}}"
 
 
-def storable(text: str) -> str:
-    """Text as both databases can hold it: no NUL, no half of a surrogate pair."""
-    if text.isascii() and "\0" not in text:
-        return text
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+def storable(*texts: str) -> Sequence[str]:
+    """Texts as both databases can hold them: no NUL, no half of a surrogate pair."""
+    together = "".join(texts)
+    if together.isascii() and "\0" not in together:
+        return texts
+    return [text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0") for text in texts]

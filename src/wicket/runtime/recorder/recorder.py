@@ -7,7 +7,6 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from typing import Final
 
 from wicket.core.errors import Refused, RpcCode, Unavailable
@@ -112,7 +111,7 @@ class Recorder:
     async def refuse(self, attempt: Attempt, world: World, reason: Reason) -> str:
         """Enter a refusal whatever the world says (429, revoked key); answers the entry's id."""
         refusal = Judged(Decision(reason=reason), counts=False)
-        return (await self.commit(replace(attempt, judge=lambda _world, _facts: refusal), world)).entry_id
+        return (await self.commit(attempt._replace(judge=lambda _world, _facts: refusal), world)).entry_id
 
     async def is_current(self, recorded: Recorded) -> bool:
         """Whether the decision may still be sent: it is young, or its agent's revision has not moved."""
@@ -149,7 +148,9 @@ class Recorder:
                 if work.judged.decision.reason in COALESCED:
                     recorded = await self._enter_once(work, began_ns, deadline)
                 else:
-                    recorded = await self._record(work, began_ns, deadline)
+                    self._submit(work, deadline)
+                    await work.future
+                    recorded = self._result(work, began_ns)
                 if recorded is not None:
                     return recorded
                 world = await self._fresh(work, deadline)
@@ -184,7 +185,9 @@ class Recorder:
         window = self._windows.open(subject, second)
         entry_id = None
         try:
-            recorded = await self._record(work, began_ns, deadline)
+            self._submit(work, deadline)
+            await work.future
+            recorded = self._result(work, began_ns)
             if recorded is not None and recorded.decision.reason is subject[1]:
                 entry_id = recorded.entry_id
             return recorded
@@ -212,14 +215,12 @@ class Recorder:
         except (Unavailable, TimeoutError) as error:
             raise self._missed(work.attempt) from error
 
-    async def _record(self, work: Work, began_ns: int, deadline: float) -> Recorded | None:
-        """Have it written, which settles it, or else sends it back: None, it must be decided in a fresh world."""
+    def _submit(self, work: Work, deadline: float) -> None:
+        """Have it written, which resolves its future; raises Refused when too many wait."""
         work.submitted = self._writer.submit(work)
         if not work.submitted:
             raise self._missed(work.attempt)
         self._be_patient(work, deadline)
-        await work.future
-        return self._result(work, began_ns)
 
     def _be_patient(self, work: Work, deadline: float) -> None:
         """See to it that nobody waits for this work beyond the deadline."""
@@ -237,12 +238,13 @@ class Recorder:
         self._patience_timer = self._loop.call_at(waiting[0][0], self._lose_patience) if waiting else None
 
     def _result(self, work: Work, began_ns: int) -> Recorded | None:
+        """What became of a work whose future is resolved; None: it must be decided in a fresh world."""
         if work.abandoned or work.state is State.FAILED:
             raise _unavailable()
         if work.state is not State.DONE:
             return None
         recorded = self._mint(work, work.attempt.entry_id, began_ns)
-        if recorded.decision.allowed:
+        if work.judged.decision.allowed:
             self._open[recorded.entry_id] = recorded
         return recorded
 
@@ -322,7 +324,7 @@ class Recorder:
             self._idle.set()
 
     def _note(self, entry_id: str, outcome: Outcome, body: JsonObject) -> None:
-        self._writer.note(OutcomeRow(entry_id, outcome, self._clocks.wall_us(), render_json_text(body)))
+        self._writer.note(OutcomeRow(entry_id, outcome.value, self._clocks.wall_us(), render_json_text(body)))
         if self._flush_timer is None:
             self._flush_timer = self._loop.call_later(self._limits.outcome_delay_s, self._flush)
 

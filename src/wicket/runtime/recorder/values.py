@@ -8,7 +8,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from wicket.core.model import Call, Decision, JsonObject, Outcome, Reason
 from wicket.core.policy.explain import Told
@@ -21,8 +21,7 @@ COALESCED = frozenset(
 """Refusals that are entered once per key, reason and second, with a count."""
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(NamedTuple):
     """What an attempt comes to under one world and one set of facts."""
 
     decision: Decision
@@ -41,8 +40,7 @@ class Judged:
 Judge: TypeAlias = Callable[[World, Facts], Judged]
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One request of a resolved key whose envelope parsed."""
 
     entry_id: str

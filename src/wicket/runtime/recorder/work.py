@@ -5,6 +5,7 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import NamedTuple
 
 from wicket.core.session import FRESH, Facts
 from wicket.core.world import World
@@ -75,8 +76,7 @@ class Gap:
             return taken
 
 
-@dataclass(frozen=True, slots=True)
-class KnownFacts:
+class KnownFacts(NamedTuple):
     session_id: str
     version: int
     facts: Facts

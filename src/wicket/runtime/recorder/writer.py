@@ -111,7 +111,7 @@ class Writer:
         if self._resting:
             self._resting = False
             with suppress(RuntimeError):  # stopped
-                self._loop.call_soon_threadsafe(self._awake.set)
+                self._loop.call_soon_threadsafe(self._rise)
 
     # In the thread.
 
@@ -126,13 +126,17 @@ class Writer:
         with suppress(RuntimeError):  # the recorder's event loop is closed: nobody waits any more
             self._home.call_soon_threadsafe(call)
 
+    def _rise(self) -> None:
+        if not self._rest_over.done():
+            self._rest_over.set_result(None)
+
     def _stop_now(self) -> None:
-        self._awake.set()
+        self._rise()
         self._stop_asked.set()
 
     async def _live(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._awake = asyncio.Event()
+        self._rest_over: asyncio.Future[None] = self._loop.create_future()
         self._stop_asked = asyncio.Event()
         while not await self._write_with_one_ledger():
             if self._stopping or not self._ready:
@@ -188,7 +192,7 @@ class Writer:
             if work.attempt.entry_id not in found:
                 self._gap.add(work.at_us)
             elif work.judged.decision.allowed:
-                self.note(OutcomeRow(work.attempt.entry_id, Outcome.REFUSED, self._clocks.wall_us()))
+                self.note(OutcomeRow(work.attempt.entry_id, Outcome.REFUSED.value, self._clocks.wall_us()))
         self._doubts.clear()
         self._notes_due = True
 
@@ -208,11 +212,11 @@ class Writer:
                 sweep_at = self._loop.time() + (SWEEP_PAUSE_S if more else self._limits.sweep_every_s)
 
     async def _rest(self, until: float) -> None:
-        self._awake.clear()
+        self._rest_over = self._loop.create_future()
         self._resting = True
         if not (self._works or self._gap.count or self._notes_due or self._stopping):
-            timer = self._loop.call_at(until, self._awake.set)
-            await self._awake.wait()
+            timer = self._loop.call_at(until, self._rise)
+            await self._rest_over
             timer.cancel()
         self._resting = False
 

@@ -8,7 +8,7 @@ Instants are integer microseconds UTC here, as in the database.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from wicket.core.chain import GENESIS, Field, link
 
@@ -36,9 +36,8 @@ class EventKind(StrEnum):
     """In the chain of changes: how much of the log was pruned."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One decided call, as it is appended."""
+class Entry(NamedTuple):
+    """One decided call, as it is appended; its fields in the order in which the hash covers them."""
 
     id: str
     decided_at: int
@@ -60,9 +59,8 @@ class Entry:
     """Of the policies in `body`, for the index of who cites whom."""
 
 
-@dataclass(frozen=True, slots=True)
-class OutcomeRow:
-    """How an entry ended, or how many refusals it stands for."""
+class OutcomeRow(NamedTuple):
+    """How an entry ended, or how many refusals it stands for; its fields in the order of the hash."""
 
     entry_id: str
     outcome: str
@@ -85,32 +83,13 @@ Row: TypeAlias = Entry | OutcomeRow | Event
 
 
 def entry_fields(writer: int, seq: int, entry: Entry) -> Sequence[Field]:
-    """What the hash of an entry covers."""
-    return (
-        writer,
-        seq,
-        entry.id,
-        entry.decided_at,
-        entry.agent_id,
-        entry.agent_name,
-        entry.service,
-        entry.tool,
-        entry.member_id,
-        entry.key_id,
-        entry.session_id,
-        int(entry.denied),
-        entry.reason_code,
-        entry.caller_ip,
-        entry.resource,
-        entry.reason,
-        entry.deny_message,
-        entry.body,
-    )
+    """What the hash of an entry covers: all but the index of policies, which are in `body` too."""
+    return (writer, seq, *entry[:-1])
 
 
 def outcome_fields(writer: int, seq: int, row: OutcomeRow) -> Sequence[Field]:
     """What the hash of an outcome covers."""
-    return (writer, seq, row.entry_id, row.outcome, row.ended_at, row.body)
+    return (writer, seq, *row)
 
 
 def event_fields(writer: int, seq: int, event: Event) -> Sequence[Field]:

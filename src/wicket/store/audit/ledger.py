@@ -8,8 +8,7 @@ never continued. All methods are called by one task, one at a time.
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import sqlalchemy as sa
 
@@ -33,8 +32,7 @@ class LedgerFailed(Exception):
         self.in_doubt = in_doubt
 
 
-@dataclass(frozen=True, slots=True)
-class SessionSeed:
+class SessionSeed(NamedTuple):
     """Where a tool session's live row is found, and what a fresh one is made of."""
 
     slot: str
@@ -47,8 +45,7 @@ class SessionSeed:
     now_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class SessionRow:
+class SessionRow(NamedTuple):
     """The live row of a tool session, locked until the transaction ends."""
 
     id: str
@@ -59,8 +56,7 @@ class SessionRow:
     last_activity_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class SessionFacts:
+class SessionFacts(NamedTuple):
     """What a session's row becomes."""
 
     row: SessionRow

@@ -49,7 +49,7 @@ class SqliteLedger:
         with SqliteFailures("opening"):
             self._gate = self._held.enter_context(WriteGate(self._path))
             self._raw = connect_raw(self._path)
-            self._over = self._held.enter_context(connection_over(self._raw))
+            self._read_world = partial(self._load_world, self._held.enter_context(connection_over(self._raw)))
             self._locks.mkdir(mode=0o700, exist_ok=True)
             with self._transaction():
                 self._register(now_us)
@@ -68,13 +68,12 @@ class SqliteLedger:
         return self._chain.writer
 
     def turn(self, agents: Collection[str], seeds: Collection[SessionSeed]) -> SqliteTurn:
-        load_world = partial(self._load_world, self._over)
         return SqliteTurn(
             self._raw,
             self._gate,
             self._chain,
             self._names,
-            load_world,
+            self._read_world,
             (agents, seeds),
             idle_us=self._idle_us,
         )

@@ -2,12 +2,15 @@
 
 Each step of a statement lets go of Python's global lock and has to wait for it again, for milliseconds while the
 event loop is busy. So there are few steps: what is read comes as one row of JSON, and the rows of a table are
-inserted by one statement, which is filled up with rows that are not stored.
+written by one statement, which is filled up with rows that are not stored.
+
+Binding is dear for all but plain `str`, `int` and `bytearray`: for anything else, None and bytes too, the driver
+looks for an adapter first.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
-from itertools import chain
+from itertools import chain, repeat
 from secrets import token_hex
 from types import TracebackType
 from typing import Final, Self
@@ -47,13 +50,33 @@ INSERT_SESSION: Final = (
     "INSERT INTO tool_sessions (agent_id, id, slot, member_id, key_id, external_id, client_name, client_version,"
     " facts, version, created_at, last_activity_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)"
 )
-UPDATE_SESSIONS: Final = (
-    "UPDATE tool_sessions SET facts = json_extract(value, '$[0]'), version = version + 1,"
-    " last_activity_at = json_extract(value, '$[1]') FROM json_each(?)"
-    " WHERE agent_id = json_extract(value, '$[2]') AND tool_sessions.id = json_extract(value, '$[3]')"
-)
 INTERN_NAME: Final = "INSERT INTO names (kind, name) VALUES (?, ?) ON CONFLICT DO NOTHING"
 READ_NAME: Final = "SELECT id FROM names WHERE kind = ? AND name = ?"
+
+
+class SqliteFailures:
+    """Raises LedgerFailed for what SQLite or the file system could not do."""
+
+    __slots__ = ("_in_doubt", "_what")
+
+    def __init__(self, what: str, *, in_doubt: bool = False) -> None:
+        self._what = what
+        self._in_doubt = in_doubt
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, library.Error | sa.exc.DBAPIError | OSError):
+            raise LedgerFailed(f"{self._what}: {error}", in_doubt=self._in_doubt) from error
+
+
+BEGINNING: Final = SqliteFailures("beginning")
+READING: Final = SqliteFailures("reading")
+APPENDING: Final = SqliteFailures("appending")
+COMMITTING: Final = SqliteFailures("committing", in_doubt=True)
 
 
 class SqliteTurn:
@@ -84,9 +107,9 @@ class SqliteTurn:
     async def __aenter__(self) -> Self:
         self._gate.take()
         try:
-            with SqliteFailures("beginning"):
+            with BEGINNING:
                 self._raw.execute("BEGIN IMMEDIATE")
-            with SqliteFailures("reading"):
+            with READING:
                 self._read(*self._wanted)
         except BaseException:
             self._leave()
@@ -135,16 +158,17 @@ class SqliteTurn:
             return self._load_world(agent_id)
 
     async def commit(self, rows: Sequence[Row], sessions: Sequence[SessionFacts]) -> None:
-        with SqliteFailures("appending"):
+        with APPENDING:
             linked = self._chain.link(rows)
             names = self._intern(linked)
             insert(self._raw, self._chain.writer, linked, self._names.with_new(names))
             if sessions:
-                facts: list[Json] = [
-                    [s.facts, s.last_activity_at, s.row.agent_id, s.row.id] for s in sessions
-                ]
-                self._raw.execute(UPDATE_SESSIONS, (render_json_text(facts),))
-        with SqliteFailures("committing", in_doubt=True):
+                _write(
+                    self._raw,
+                    _update_sessions,
+                    [(s.facts, s.last_activity_at, s.row.agent_id, s.row.id) for s in sessions],
+                )
+        with COMMITTING:
             self._raw.execute("COMMIT")
         self._chain.advance(linked)
         self._names.remember(names)
@@ -159,47 +183,56 @@ class SqliteTurn:
 
 def insert(raw: library.Connection, writer: int, linked: Linked, names: statements.NameIds) -> None:
     """Store rows that have their places in a chain."""
-    _insert(raw, "audit", statements.AUDIT_COLUMNS, statements.entry_rows(writer, linked, names))
-    _insert(raw, "audit_policies", statements.POLICY_COLUMNS, statements.policy_rows(linked))
-    _insert(raw, "outcomes", statements.OUTCOME_COLUMNS, statements.outcome_rows(writer, linked))
-    _insert(raw, "events", statements.EVENT_COLUMNS, statements.event_rows(writer, linked))
+    if linked.entries:
+        _write(raw, _insert_entries, statements.entry_rows(writer, linked, names))
+        _write(raw, _insert_policies, statements.policy_rows(linked))
+    if linked.outcomes:
+        _write(raw, _insert_outcomes, statements.outcome_rows(writer, linked))
+    if linked.events:
+        _write(raw, _insert_events, statements.event_rows(writer, linked))
 
 
-def _insert(
-    raw: library.Connection, table: str, columns: Collection[str], rows: Sequence[Sequence[statements.Value]]
+def _write(
+    raw: library.Connection,
+    statement: Callable[[int], str],
+    rows: Sequence[Sequence[statements.Value]],
 ) -> None:
     for begin in range(0, len(rows), CHUNK_MAX):
         chunk = rows[begin : begin + CHUNK_MAX]
         size = 1 << (len(chunk) - 1).bit_length()
         values = list(chain.from_iterable(chunk))
-        values += [None] * ((size - len(chunk)) * len(columns))
-        raw.execute(_insert_many(table, tuple(columns), size), values)
+        values += repeat(0, (size - len(chunk)) * len(chunk[0]))
+        raw.execute(statement(size), values)
+
+
+def _inserting(table: str, columns: Collection[str]) -> Callable[[int], str]:
+    """The first column of every table is never zero, so a row whose first value is zero is not one."""
+    into = f"INSERT INTO {table} ({', '.join(columns)})"
+
+    @cache
+    def statement(rows: int) -> str:
+        if rows == 1:
+            return f"{into} {_values(1, len(columns))}"
+        return f"{into} SELECT * FROM ({_values(rows, len(columns))}) WHERE column1 <> 0"  # noqa: S608 - our own names
+
+    return statement
+
+
+_insert_entries: Final = _inserting("audit", statements.AUDIT_COLUMNS)
+_insert_policies: Final = _inserting("audit_policies", statements.POLICY_COLUMNS)
+_insert_outcomes: Final = _inserting("outcomes", statements.OUTCOME_COLUMNS)
+_insert_events: Final = _inserting("events", statements.EVENT_COLUMNS)
 
 
 @cache
-def _insert_many(table: str, columns: Sequence[str], rows: int) -> str:
-    """The first column of every table is never null, so a row whose first value is null is not one."""
-    row = f"({', '.join('?' * len(columns))})"
-    values = f"VALUES {', '.join([row] * rows)}"
-    if rows > 1:
-        values = f"SELECT * FROM ({values}) WHERE column1 IS NOT NULL"  # noqa: S608 - our own names
-    return f"INSERT INTO {table} ({', '.join(columns)}) {values}"
+def _update_sessions(rows: int) -> str:
+    """Takes facts, last activity, agent and id of each."""
+    return (
+        "UPDATE tool_sessions SET facts = column1, version = version + 1, last_activity_at = column2"  # noqa: S608
+        f" FROM ({_values(rows, 4)}) WHERE agent_id = column3 AND tool_sessions.id = column4"
+    )
 
 
-class SqliteFailures:
-    """Raises LedgerFailed for what SQLite or the file system could not do."""
-
-    __slots__ = ("_in_doubt", "_what")
-
-    def __init__(self, what: str, *, in_doubt: bool = False) -> None:
-        self._what = what
-        self._in_doubt = in_doubt
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if isinstance(error, library.Error | sa.exc.DBAPIError | OSError):
-            raise LedgerFailed(f"{self._what}: {error}", in_doubt=self._in_doubt) from error
+def _values(rows: int, columns: int) -> str:
+    row = f"({', '.join('?' * columns)})"
+    return f"VALUES {', '.join([row] * rows)}"

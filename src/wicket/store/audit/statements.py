@@ -5,7 +5,7 @@ from typing import Final, TypeAlias
 
 from wicket.store.audit.entry import CHANGES_WRITER, Entry, Event, Linked, OutcomeRow
 
-Value: TypeAlias = "str | int | bool | bytes | None"
+Value: TypeAlias = "str | int | bool | bytearray | None"
 NameIds: TypeAlias = Mapping[tuple[str, str], int]
 
 AGENT, SERVICE, TOOL = "agent", "service", "tool"
@@ -118,7 +118,7 @@ def _entry_row(writer: int, seq: int, digest: bytes, entry: Entry, names: NameId
         entry.reason,
         entry.deny_message,
         entry.body,
-        digest,
+        bytearray(digest),
     )
 
 
@@ -137,7 +137,7 @@ def outcome_rows(writer: int, linked: Linked) -> list[tuple[Value, ...]]:
 
 
 def _outcome_row(writer: int, seq: int, digest: bytes, row: OutcomeRow) -> tuple[Value, ...]:
-    return (writer, seq, row.entry_id, row.outcome, row.ended_at, row.body, digest)
+    return (writer, seq, row.entry_id, row.outcome, row.ended_at, row.body, bytearray(digest))
 
 
 def event_rows(writer: int, linked: Linked) -> list[tuple[Value, ...]]:
@@ -146,7 +146,7 @@ def event_rows(writer: int, linked: Linked) -> list[tuple[Value, ...]]:
 
 
 def _event_row(writer: int, seq: int, digest: bytes, event: Event) -> tuple[Value, ...]:
-    return (writer, seq, event.at, event.kind, event.agent_id, event.actor_id, event.body, digest)
+    return (writer, seq, event.at, event.kind, event.agent_id, event.actor_id, event.body, bytearray(digest))
 
 
 class Names:
