@@ -213,7 +213,21 @@ _TEXT = st.sampled_from(
     ["", "a", "a, b", "a,b", "a: b", ", ", '"', "\\", "\u00e9", "\u2028", "\x00", "\x1f", "{", "/"]
 )
 _NUMBER = st.sampled_from(
-    ["0", "-0", "1.0", "1e5", "0.1", str(2**63), str(2**64), "9" * 30, "1e-400", "1E+2", "5e-324"]
+    [
+        *(
+            "0",
+            "-0",
+            "1.0",
+            "1e5",
+            "0.1",
+            "1e-400",
+            "1E+2",
+            "5e-324",
+            "999999999999999",
+            "0.1234567890123456",
+        ),
+        *(str(2**53 - 1), str(-(2**53)), str(2**63), str(2**64), "9" * 30),
+    ]
 )
 
 
@@ -229,12 +243,33 @@ def _spelled(draw: st.DrawFn, value: st.SearchStrategy[str], size_max: int = 4) 
     return "{" + comma.join(f"{key}{colon}{value}" for key, value in zip(keys, values, strict=True)) + "}"
 
 
+_DOCUMENT = st.recursive(_NUMBER | _TEXT.map(json.dumps), _spelled, max_leaves=8)
+
+
 def _keys_once(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     assert len({key for key, _ in pairs}) == len(pairs)
     return dict(pairs)
 
 
-@given(st.recursive(_NUMBER | _TEXT.map(json.dumps), _spelled, max_leaves=8))
+def _exactly_a_double(digits: str) -> int:
+    assert abs(int(digits)) <= INTEGER_MAX
+    return int(digits)
+
+
+@given(_DOCUMENT)
+def test_a_message_of_a_client_means_what_a_careful_reader_reads_in_it(text: str) -> None:
+    try:
+        expected = json.loads(text, object_pairs_hook=_keys_once, parse_int=_exactly_a_double)
+        assert "\\u0000" not in text
+    except AssertionError:
+        with pytest.raises(Refused):
+            parse_json(text.encode())
+        return
+    read = parse_json(text.encode())
+    assert (read, repr(read)) == (expected, repr(expected))
+
+
+@given(_DOCUMENT)
 def test_an_answer_of_an_upstream_means_what_a_careful_reader_reads_in_it(text: str) -> None:
     try:
         expected = json.loads(text.replace("\\u0000", "\\ufffd"), object_pairs_hook=_keys_once)

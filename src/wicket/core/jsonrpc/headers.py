@@ -83,6 +83,9 @@ class RoutingHeaders:
     """One that was sent twice: readers of the first and of the last copy would disagree."""
 
 
+_NONE_SENT: Final = RoutingHeaders()
+
+
 def routing_headers(headers: Sequence[tuple[str, str]], modern_versions: Sequence[str]) -> RoutingHeaders:
     """Pick the routing headers. Of two versions a modern one counts, since its rules refuse the other."""
     found: dict[str, str] = {}
@@ -94,6 +97,8 @@ def routing_headers(headers: Sequence[tuple[str, str]], modern_versions: Sequenc
                 if found[name] in modern_versions:
                     continue
             found[name] = value.strip(_SPACE)
+    if not found:
+        return _NONE_SENT
     return RoutingHeaders(found.get(_VERSION), found.get(_METHOD), found.get(_NAME), repeated)
 
 

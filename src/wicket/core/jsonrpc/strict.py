@@ -4,9 +4,9 @@ Two parsers that read one text differently are how a decided call and a forwarde
 parsers disagree on is refused: encodings other than UTF-8, byte order marks, duplicate keys, NaN, integers that
 a double cannot hold, numbers that overflow, U+0000, lone surrogates, deep nesting.
 
-The work is done by the standard library's scanner in C. What it does not check is checked on the raw bytes
-before it runs, and only where the bytes can hold the fault at all: this is on the path of every call. An upstream's
-document is read faster where writing it again shows that it has one meaning only.
+The judge is the standard library's scanner in C, with hooks. What it does not check is checked on the raw bytes
+before it runs, and only where the bytes can hold the fault at all: this is on the path of every call. A document is
+read faster, and not judged, where writing it again shows that it has one meaning only.
 """
 
 import re
@@ -33,6 +33,9 @@ _INTEGER_DIGITS_MAX: Final = 17
 _BLANKS: Final = b" \t\r\n"
 _BACKSLASH: Final = ord("\\")
 """As a number: what holds none is known for that at once."""
+_ANY_DIGIT: Final = bytes.maketrans(b"123456789", b"000000000")
+_MANY_DIGITS: Final = b"0" * (_INTEGER_DIGITS_SAFE + 1)
+"""What has so many in a row, once each is a zero, may hold an integer that is too large."""
 _STRING: Final = re.compile(rb'"[^"]*"?')
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
@@ -56,7 +59,9 @@ def parse_json(body: bytes) -> Json:
         raise _malformed("JSON strings must hold no U+0000 and no lone surrogate: remove or replace them")
     if body.count(b",") >= VALUES_MAX and _outside_strings(body).count(b",") >= VALUES_MAX:
         raise _malformed(f"JSON must hold at most {VALUES_MAX} values: send less at once")
-    return _parse(body, _STRICT, DEPTH_MAX)
+    has_large_numbers = _MANY_DIGITS in body.translate(_ANY_DIGIT)
+    value = None if has_large_numbers else _find_unambiguous(body, DEPTH_MAX)
+    return value if value is not None else _parse(body, _STRICT, DEPTH_MAX)
 
 
 def parse_upstream_json(body: bytes) -> Json:
@@ -67,18 +72,18 @@ def parse_upstream_json(body: bytes) -> Json:
     """
     if _BACKSLASH in body and _SUSPECT.search(body):
         body = _ESCAPE.sub(lambda m: rb"\ufffd" if m["unusable"] else m[0], body)
-    value = _find_unambiguous(body)
+    value = _find_unambiguous(body, UPSTREAM_DEPTH_MAX)
     return value if value is not None else _parse(body, _UPSTREAM, UPSTREAM_DEPTH_MAX)
 
 
-def _find_unambiguous(body: bytes) -> Json:
+def _find_unambiguous(body: bytes, depth_max: int) -> Json:
     """The value of a document that is written again just so; None where it is not, or is not to be had.
 
     orjson keeps the last of two keys and rounds long integers. Whatever it changed shows when the value is written:
     without its blanks, too, a document says how many members it has and how its numbers are spelled. Nearly all
-    servers write JSON as orjson does, but for blanks.
+    clients and servers write JSON as orjson does, but for blanks.
     """
-    if body.count(b"{") + body.count(b"[") > UPSTREAM_DEPTH_MAX and not _is_shallow(body, UPSTREAM_DEPTH_MAX):
+    if body.count(b"{") + body.count(b"[") > depth_max and not _is_shallow(body, depth_max):
         return None
     try:
         value: Json = orjson.loads(body)
