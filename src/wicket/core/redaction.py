@@ -33,6 +33,7 @@ SECRET_WORDS = frozenset({
 SECRET_PAIRS = frozenset({("api", "key"), ("api", "keys"), ("private", "key"), ("private", "keys")})
 """Secrets that are two words."""
 
+_NUMBERS = (int, float)
 _DIGEST_LENGTH = 16
 _MARKER_START = "[redacted len="
 _SECRET_HINT = re.compile(r"token|password|secret|authorization|credential|cookie|key", re.IGNORECASE)
@@ -87,8 +88,9 @@ class Redactor:
         redacted: JsonObject = {}
         for name, value in arguments.items():
             secret = name in hide or (name not in keep and is_secret_name(name))
-            is_plain = not secret and (value is None or isinstance(value, int | float))
-            redacted[self._clean_name(name)] = value if is_plain else self._clean(value, hide, secret=secret)
+            kept = name if len(name) < _TOKEN_LENGTH_MIN else self._clean_name(name)
+            is_plain = not secret and (value is None or isinstance(value, _NUMBERS))
+            redacted[kept] = value if is_plain else self._clean(value, hide, secret=secret)
         return redacted
 
     def marker(self, value: Json) -> str:

@@ -14,7 +14,7 @@ leaves exactly one entry.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final, assert_never
+from typing import Final, NamedTuple, assert_never
 
 from wicket.connectors.resolve import TOOLS_CALL
 from wicket.core.errors import Refused, Unavailable
@@ -62,8 +62,7 @@ ACCEPTED: Final = Outbound(202, ())
 NOT_ALLOWED: Final = Outbound(405, (("allow", "POST"),))
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """Whose request it is, in the world that was at hand."""
 
     world: World
@@ -187,7 +186,9 @@ class Gateway:
         self, inbound: Inbound, caller: Caller, request: Request, target: CallTarget
     ) -> Recorded:
         """The decision, durable; raises Refused (429) where the key's bucket is empty."""
-        caller, wait_s = await self._limited(caller)
+        wait_s = self._seconds_to_wait(caller)
+        if wait_s is not None:
+            caller, wait_s = await self._limited(caller, wait_s)
         request = _introduced(inbound, caller, request)
         attempt = self._attempts.build(inbound, request, target, caller.key, caller.session, caller.world)
         if wait_s is not None:
@@ -251,7 +252,7 @@ class Gateway:
                 raise answers.not_enabled(inbound.service, world)
             raise answers.unknown_service(inbound.service)
         if request.method == LISTEN and request.era is Era.MODERN:
-            return await self._listen(inbound, replace(caller, world=world), request, inbound.service)
+            return await self._listen(inbound, caller._replace(world=world), request, inbound.service)
         session = self._session(inbound)
         return await self._others.answer(request, world, caller.key, caller.bearer, inbound.service, session)
 
@@ -352,21 +353,16 @@ class Gateway:
             raise answers.unknown_session()
         return world
 
-    async def _limited(self, caller: Caller) -> tuple[Caller, int | None]:
-        """Take a token of the key's bucket: None, or the seconds to wait.
-
-        Before it refuses, it looks whether bucket and key are still what this world says.
-        """
-        wait_s = self._seconds_to_wait(caller)
-        if wait_s is None:
-            return caller, None
+    async def _limited(self, caller: Caller, wait_s: int) -> tuple[Caller, int | None]:
+        """Before a call is refused: look whether bucket and key are still what this world says."""
         world = await self._snapshot.current(caller.world)
         if world is None or world is caller.world or (key := world.present(caller.key)) is None:
             return caller, wait_s
-        caller = replace(caller, world=world, key=key, member=world.members[key.member_id])
+        caller = caller._replace(world=world, key=key, member=world.members[key.member_id])
         return caller, self._seconds_to_wait(caller)
 
     def _seconds_to_wait(self, caller: Caller) -> int | None:
+        """Take a token of the key's bucket: None, or the seconds until there is one."""
         if not caller.key.live:
             return None  # it is answered as an unknown key, which has no bucket
         own = caller.world.settings

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 import cedarpy
 
@@ -31,8 +32,7 @@ CEDAR_FAILURES = (ValueError, TypeError, KeyError, RecursionError)
 POLICY_FAILURE = re.compile(r"error while evaluating policy `(?P<id>.+?)`: (?P<message>.*)", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(NamedTuple):
     """A decision, how the log tells it, and whether facts of the tool session could have made it another."""
 
     decision: Decision
@@ -113,7 +113,7 @@ def decide(world: RuledWorld, call: Call, facts: Facts, now: datetime) -> Judged
     values = read_values(call, rules.reads, facts, now)
     if found.entities is None or any(one.attributes or one.parents for one in call.resources):
         return _judge(world, call, rules, build_request(call, rules.reads, values), None)
-    question = (values, *[resource.uid for resource in call.resources])
+    question = (values, *[(one.uid.type, one.uid.id) for one in call.resources])
     known = found.known.get(question)
     if known is not None:
         return known

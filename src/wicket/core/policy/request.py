@@ -26,7 +26,7 @@ ADDRESSES_MAX: Final = 4_096
 
 def read_values(call: Call, reads: Iterable[Path], facts: Facts, now: datetime) -> tuple[Value, ...]:
     """What policies that read `reads` of the context see in a call, in their order; None: it cannot be known."""
-    return tuple(_find_value(path, call, facts, now) for path in reads)
+    return tuple([_find_value(path, call, facts, now) for path in reads])
 
 
 def build_request(call: Call, reads: Iterable[Path], values: Iterable[Value]) -> JsonObject:
