@@ -129,6 +129,24 @@ async def told_to(scene: Scene, operation: Operation, caller: Caller) -> Refusal
 
 
 @pytest.mark.promise("P15")
+async def test_nobody_is_told_what_is_wrong_with_a_request(wicket: Instance) -> None:
+    """Who asks comes before everything else about a request."""
+    ids = {name: made_up(name) for operation in every_operation(wicket) for name in operation.names}
+    async with wicket.client() as anonymous:
+        for operation in every_operation(wicket):
+            if operation.guard in OPEN:
+                continue
+            answer = await anonymous.request(
+                operation.method.upper(),
+                operation.url(ids) + "?nonsense=1",
+                content=b"{",
+                headers={"Content-Type": "text/plain"},
+            )
+            assert (answer.status_code, code_of(answer)) == (401, "unauthenticated"), operation.id
+            assert answer.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.promise("P15")
 async def test_the_membership_of_somebody_else_is_the_owners_to_see_and_nobodys_to_use(
     wicket: Instance, scene: Scene
 ) -> None:

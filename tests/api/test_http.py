@@ -1,12 +1,10 @@
 """Who is let in, what is refused before any endpoint sees it, and how refusals look."""
 
-import json
 import re
 from datetime import timedelta
 
 import httpx2
 import pytest
-from fastapi.routing import APIRoute
 
 from tests.api.people import NOW, PERMIT, Instance, Person, Servers, open_instance
 from wicket.core.errors import Unavailable
@@ -16,8 +14,6 @@ from wicket.store import accounts
 from wicket.store.accounts import Scope
 from wicket.store.db import Database
 
-SIGN_IN = {"/api/auth/status", "/api/auth/magic-link", "/api/auth/verify"}
-PUBLIC = {"/alive", "/api/status", "/metrics", "/api/openapi.json", *SIGN_IN}
 ID = "0f5ad4a1-7be5-4a8a-8d32-a8a2c4cfae4e"
 BODIES: tuple[object, ...] = (None, {}, [], {"name": "\u0000"}, {"name": 1, "nope": {}}, "text")
 VALUES = {"service": "github", "key": "mine", "tool": "get_me", "version": "1"}
@@ -30,44 +26,6 @@ def operations(wicket: Instance) -> list[tuple[str, str]]:
         for path, methods in wicket.api.openapi()["paths"].items()
         for method in methods
     ]
-
-
-@pytest.mark.promise("P15")
-async def test_every_route_but_the_public_ones_asks_for_a_token(
-    wicket: Instance, anonymous: httpx2.AsyncClient
-) -> None:
-    asked = [one for one in operations(wicket) if one[1] not in PUBLIC]
-    assert len(asked) > 40
-    for method, path in asked:
-        response = await anonymous.request(method, path, content=b"{", headers={"Content-Type": "text/plain"})
-        assert (response.status_code, response.json()["code"]) == (401, "unauthenticated"), (method, path)
-        assert response.headers["www-authenticate"] == "Bearer"
-
-
-async def test_the_description_leaves_no_route_out(wicket: Instance) -> None:
-    served = {
-        (method, route.path)
-        for group in wicket.api.routes
-        for route in (getattr(group, "routes", None) or [group])
-        if isinstance(route, APIRoute)
-        for method in route.methods or ()
-    }
-    described = {
-        (method.upper(), path)
-        for path, methods in wicket.api.openapi()["paths"].items()
-        for method in methods
-    }
-    assert served <= described
-    assert wicket.api.openapi()["openapi"].startswith("3.1")
-
-
-async def test_the_description_holds_everything_that_it_refers_to(wicket: Instance) -> None:
-    described = wicket.api.openapi()
-    text = json.dumps(described)
-    assert set(re.findall(r"#/components/schemas/(\w+)", text)) == set(described["components"]["schemas"])
-    assert "HTTPValidationError" not in text
-    ids = [one["operationId"] for methods in described["paths"].values() for one in methods.values()]
-    assert len(ids) == len(set(ids))
 
 
 async def test_a_known_person_meets_no_server_error_anywhere(wicket: Instance) -> None:
@@ -108,16 +66,6 @@ async def test_two_authorization_headers_are_none(wicket: Instance, anonymous: h
     ada, bob = await wicket.person("ada"), await wicket.person("bob")
     headers = [("Authorization", f"Bearer {person.token}") for person in (ada, bob)]
     assert (await anonymous.get("/api/users/me", headers=headers)).status_code == 401
-
-
-async def test_a_token_that_only_reads_changes_nothing(wicket: Instance) -> None:
-    ada = await wicket.person("ada", {Scope.READ})
-    await ada.get("/api/agents")
-    for method, path in operations(wicket):
-        if path not in PUBLIC and method != "GET":
-            problem = await ada.send(method, path, expect=403)
-            by_session_alone = path.startswith("/api/auth/")
-            assert problem["code"] == ("session_required" if by_session_alone else "insufficient_scope")
 
 
 async def test_a_revoked_token_is_refused_on_the_next_request(wicket: Instance) -> None:

@@ -67,12 +67,30 @@ Before an operation is even looked for, any request may be answered 400 `bad_req
 here), 404 `not_found`, 405 `method_not_allowed`, 408 `request_timeout` or 413 `body_too_large`.
 """
 
+TAGS: Final[Mapping[str, str]] = {
+    "health": "Whether it lives and how it does: for probes and collectors",
+    "auth": "Signing in to the dashboard and out, and the second factor",
+    "me": "The account that asks, its sessions and its tokens",
+    "agents": "Agents: names and tags, the kill switch, services, settings",
+    "members": "Who uses an agent: invitations, approval, removal",
+    "keys": "The key that a member's client holds: shown once, one live key a member",
+    "connections": "A member's own accounts at the services; the credentials are never shown",
+    "connectors": "What can be proxied: the built-in services, and own remote servers",
+    "tools": "Tools of services: the catalog, pinned definitions, reviews",
+    "policies": "Who may call what: structured documents, their versions, and the Cedar they become",
+    "audit": "The record of calls and of changes: lists, export, live view",
+    "stats": "The log in numbers",
+    "trying it": "A real call from the dashboard, through the whole path",
+}
+"""What the groups of operations are about, in the order in which they are shown."""
+
 Described = dict[str, Any]
 
 
 def complete(described: Described) -> Described:
     """Add to FastAPI's description what it cannot know, in place."""
     described["info"]["description"] = ABOUT
+    described["tags"] = [{"name": name, "description": about} for name, about in TAGS.items()]
     components = described.setdefault("components", {})
     components["securitySchemes"] = dict(SCHEMES)
     schemas = components.setdefault("schemas", {})
@@ -80,7 +98,7 @@ def complete(described: Described) -> Described:
         schemas.pop(name, None)
     schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas.update(shapes.schemas())
-    names = {name: schema["title"] for name, schema in schemas.items() if name.startswith("ListOut_")}
+    names = {name: schema["title"] for name, schema in schemas.items() if "ListOut_" in name}
     components["schemas"] = tidy({names.get(name, name): schemas[name] for name in schemas}, names)
     described["paths"] = tidy(described["paths"], names)
     used: set[str] = set()
