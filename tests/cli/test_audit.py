@@ -10,8 +10,6 @@ import pytest
 
 from tests.cli.commands import started, wicket
 from tests.cli.conftest import Left
-from wicket.core.model import Json
-from wicket.store.audit.export import cell_of
 from wicket.store.audit.fields import FIELDS
 from wicket.store.db.sqlite import connect_raw
 
@@ -90,29 +88,6 @@ def test_an_exported_file_is_its_owners_alone_and_never_overwritten(left: Left, 
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert len(file.read_text(encoding="utf-8").splitlines()) == 5
     assert wicket(*arguments).code == 5
-
-
-@pytest.mark.parametrize(
-    ("value", "cell"),
-    [
-        (None, ""),
-        ("plain", "plain"),
-        ("=SUM(A1)", "'=SUM(A1)"),
-        ("+1", "'+1"),
-        ("-1", "'-1"),
-        ("@cmd", "'@cmd"),
-        ("\ttab", "'\ttab"),
-        ("\rcr", "'\\rcr"),
-        ("two\nlines", "two\\nlines"),
-        ("\x1b[2J", "\\x1b[2J"),
-        (12, "12"),
-        (-1.5, "-1.5"),
-        (True, "true"),
-        (["é"], '["é"]'),
-    ],
-)
-def test_a_cell_is_no_formula(value: Json, cell: str) -> None:
-    assert cell_of(value) == cell
 
 
 def test_an_untouched_log_verifies(left: Left) -> None:

@@ -34,7 +34,9 @@ class FilterQuery(In):
 
 def filter_of(query: FilterQuery) -> AuditFilter:
     """The filter in a query; raises Invalid naming the parameter."""
-    return parse_filter(query.model_dump(by_alias=True, exclude_none=True, include={*FilterQuery.model_fields}))
+    return parse_filter(
+        query.model_dump(by_alias=True, exclude_none=True, include={*FilterQuery.model_fields})
+    )
 
 
 class AuditQuery(FilterQuery):

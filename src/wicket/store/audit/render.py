@@ -168,11 +168,15 @@ def load_json(text: str) -> dict[str, Any]:
 
 def render_line(value: Json) -> bytes:
     """JSON on one line, without its end."""
+    return escape_controls(dump(value))
+
+
+def dump(value: Json) -> bytes:
+    """Compact JSON."""
     try:
-        text = orjson.dumps(value)
+        return orjson.dumps(value)
     except TypeError:  # half of a surrogate pair
-        text = render_json_text(value).encode()
-    return escape_controls(text)
+        return render_json_text(value).encode()
 
 
 def escape_controls(text: bytes) -> bytes:
