@@ -6,10 +6,11 @@ at the beginning and left out. So whoever reads slowly holds nothing open, and n
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import orjson
 import sqlalchemy as sa
 
 from wicket.core.model import Json, JsonObject
@@ -157,13 +158,21 @@ def _csv(batch: Batch) -> bytes:
     Every text is quoted, so a quote behind a comma begins a cell: within one it has a backslash before it. What JSON
     escapes beside quotes and backslashes stays so, and with it each entry on its line.
     """
+    try:
+        lines = _lists_of(batch, orjson.dumps)
+    except TypeError:  # half of a surrogate pair
+        lines = _lists_of(batch, dump)
+    text = escape_controls(b"\r\n".join([*lines, b""]))
+    if _SUSPECT.search(text):
+        text = _FORMULA.sub(b",\"'", text)
+    return text.replace(b"\\\\", b"\0").replace(b'\\"', b'""').replace(b"\0", b"\\")
+
+
+def _lists_of(batch: Batch, dump: Callable[[Json], bytes]) -> list[bytes]:
     lines = []
     for values in batch.values():
         cells: list[Json] = ["" if value is None else value for value in values]
         for place in STRUCTURED:
             cells[place] = dump(cells[place]).decode()
         lines.append(dump(cells)[1:-1])
-    text = escape_controls(b"\r\n".join([*lines, b""]))
-    if _SUSPECT.search(text):
-        text = _FORMULA.sub(b",\"'", text)
-    return text.replace(b"\\\\", b"\0").replace(b'\\"', b'""').replace(b"\0", b"\\")
+    return lines

@@ -62,7 +62,6 @@ SELECT_ENTRIES: Final = (
 SELECT_ENDINGS: Final = sa.select(
     outcomes.entry_id, outcomes.writer, outcomes.seq, outcomes.outcome, outcomes.ended_at, outcomes.body
 )
-_OF_A_POLICY: Final = ("id", "key", "name", "version", "effect")
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 _CONTROLS: Final = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]")
 """DEL, C1 and the line separators of Unicode, in UTF-8."""
@@ -90,7 +89,9 @@ def values_of(
     resource, reason, deny_message, text, digest = row[14:]
     body = load_json(text)
     outcome, ending = current_outcome(endings)
-    policies = () if is_withheld else body["matchedPolicies"]
+    policies = [] if is_withheld else body["matchedPolicies"]
+    for policy in policies:
+        policy.pop("digest", None)
     return (
         entry_id,
         render_instant(decided_at),
@@ -114,7 +115,7 @@ def values_of(
         body.get("principal"),
         policies[0]["id"] if policies else None,
         reason_code,
-        [{name: policy[name] for name in _OF_A_POLICY} for policy in policies],
+        policies,
         None if is_withheld else deny_message,
         body.get("resources", []),
         ending.get("count", 1),
