@@ -13,13 +13,13 @@ import structlog
 from wicket.core.errors import Unavailable
 from wicket.store.audit.counting import read_stretch
 from wicket.store.audit.rollups import Overtaken, Stretch, apply_stretch, read_position
-from wicket.store.db import Database
+from wicket.store.db import Database, Kind
 
 INTERVAL_S: Final = 2.0
 ROWS_MIN: Final = 50
 ROWS_MAX: Final = 20_000
-SUMS_MAX: Final = 3_000
-"""That one transaction changes: more would take longer than 20 ms, for which others must not wait."""
+SUMS_MAX: Final = {Kind.SQLITE: 3_000, Kind.POSTGRESQL: 20_000}
+"""That one transaction changes: on SQLite others wait meanwhile, and must not for longer than 20 ms."""
 
 _log = structlog.get_logger()
 
@@ -30,6 +30,7 @@ class Rollups:
     def __init__(self, database: Database, *, interval_s: float = INTERVAL_S) -> None:
         self._database = database
         self._interval_s = interval_s
+        self._sums_max = SUMS_MAX[database.kind]
         self._rows_max = ROWS_MIN
         """How many rows to read at once: as many as lead to few enough sums."""
         self._seen: str | None = None
@@ -69,9 +70,9 @@ class Rollups:
             stretch = await self._database.read(read_stretch, rows_max=self._rows_max)
             if stretch is None:
                 return None
-            is_small = len(stretch.sums) <= SUMS_MAX or self._rows_max <= ROWS_MIN
+            is_small = len(stretch.sums) <= self._sums_max or self._rows_max <= ROWS_MIN
             if not stretch.is_end or not is_small:
-                factor = min(0.8 * SUMS_MAX / max(len(stretch.sums), 1), 4.0)
+                factor = min(0.8 * self._sums_max / max(len(stretch.sums), 1), 4.0)
                 self._rows_max = max(min(int(self._rows_max * factor), ROWS_MAX), ROWS_MIN)
             if is_small:
                 return stretch

@@ -206,30 +206,30 @@ _ENDINGS: Final = "(SELECT count(*) FROM outcomes AS x WHERE x.entry_id = o.entr
 class _Words:
     """How one database is asked. Rows that are counted alike come as one: the database groups them."""
 
-    number: str
-    """A number out of a JSON text, `{0}` the text and `{1}` its name."""
+    opened: str
+    """What is joined to read the JSON text `{0}`, whose members and their types are `{1}`."""
     member: str
-    """A value out of a JSON text, as JSON text."""
+    """A member of it, `{0}` the text and `{1}` the name."""
     floor: str
     """The greatest integer not above a number that is above -1000."""
 
     def entries(self) -> sa.TextClause:
-        decision = self._bucket("a.body", "decisionMs")
+        members = '"decisionMs" float8, "matchedPolicies" json'
         return sa.text(
-            f"SELECT {_PLACE}, {decision} AS decision,"  # noqa: S608 - our own names
-            f" {self.member.format('a.body', 'matchedPolicies')} AS policies, count(*) AS calls"
-            " FROM audit AS a LEFT JOIN agents AS g ON g.id = a.agent_id"
+            f"SELECT {_PLACE}, {self._bucket('a.body', 'decisionMs')} AS decision,"  # noqa: S608 - our own names
+            f" CAST({self.member.format('a.body', 'matchedPolicies')} AS text) AS policies, count(*) AS calls"
+            f" FROM audit AS a{self.opened.format('a.body', members)} LEFT JOIN agents AS g ON g.id = a.agent_id"
             f" WHERE {_OF_A_CHAIN.format('a')} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11"
         )
 
     def outcomes(self) -> sa.TextClause:
         """How entries ended that ended but once."""
-        stands_for = self.number.format("o.body", "count")
+        members = '"recordMs" float8, "upstreamMs" float8, count int4'
         return sa.text(
             f"SELECT {_PLACE}, o.outcome, {self._bucket('o.body', 'recordMs')} AS record,"  # noqa: S608
             f" {self._bucket('o.body', 'upstreamMs')} AS upstream,"
-            f" coalesce(CAST({stands_for} AS integer), 1) AS stands_for, count(*) AS calls"
-            " FROM outcomes AS o JOIN audit AS a ON a.id = o.entry_id"
+            f" coalesce({self.member.format('o.body', 'count')}, 1) AS stands_for, count(*) AS calls"
+            f" FROM outcomes AS o{self.opened.format('o.body', members)} JOIN audit AS a ON a.id = o.entry_id"
             " LEFT JOIN agents AS g ON g.id = a.agent_id"
             f" WHERE {_OF_A_CHAIN.format('o')} AND {_ENDINGS} = 1"
             " GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13"
@@ -237,17 +237,17 @@ class _Words:
 
     def _bucket(self, text: str, name: str) -> str:
         """`bucket_of` a number."""
-        ms = self.number.format(text, name)
+        ms = self.member.format(text, name)
         return self.floor.format(f"{BUCKETS_A_DOUBLING} * ln(abs({ms}) + {LEAST_MS}) / {math.log(2)}")
 
 
 _WORDS: Final = {
     # SQLAlchemy puts a function of Python in the place of SQLite's own floor().
-    "sqlite": _Words("({0} ->> '{1}')", "({0} -> '{1}')", "(CAST({0} + 1000 AS integer) - 1000)"),
+    "sqlite": _Words("", "({0} ->> '{1}')", "(CAST({0} + 1000 AS integer) - 1000)"),
     # PostgreSQL stumbles over escapes that mean no character it can hold, wherever in the text they are.
     "postgresql": _Words(
-        "CAST(CAST(replace({0}, '\\u', '/u') AS json) ->> '{1}' AS double precision)",
-        "CAST(CAST(replace({0}, '\\u', '/u') AS json) -> '{1}' AS text)",
+        " CROSS JOIN LATERAL json_to_record(CAST(replace({0}, '\\u', '/u') AS json)) AS j({1})",
+        'j."{1}"',
         "CAST(floor({0}) AS integer)",
     ),
 }
