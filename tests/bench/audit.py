@@ -27,7 +27,7 @@ from tests.bench.audit_page import Found, render, write_section
 from tests.bench.big_log import World, make_world
 from tests.bench.filling import SEED, fill
 from tests.bench.subjects import process
-from tests.bench.writing import cost_of_rows
+from tests.bench.writing import append_hours, cost_of_rows
 from tests.databases import Location
 from tests.journeys.servers import SECRET, Server
 from wicket.runtime.rollups import Rollups
@@ -42,6 +42,8 @@ TIMES = 30
 PAGE = 100
 DEEP_PAGES = 100
 EXPORTED_ROWS = 500_000
+PAUSE_ROWS, PAUSE_HOURS = 100_000, 2
+"""Entries that come in while nobody sums up."""
 
 Ask = Callable[[], Awaitable[object]]
 
@@ -281,10 +283,10 @@ async def measure(kind: str, rows: int, *, again: bool) -> Found:
         found.figures["cost of a row here, against an empty log"] = f"{here / fresh:.2f}x"
         found.figures["cost of a row, 64 in a transaction"] = f"{here:.0f} us"
         database = await full.open()
-        await _sum_up(database, rows if not again else 0, found)
         async with Server(full) as server, client(database, world.owner_id) as http:
-            await server.start()
             bench = Bench(full, database, world, server, http, found)
+            await _sum_up(bench, is_new=not again)
+            await server.start()
             for part in (measure_pages, measure_deep_pages, measure_numbers, measure_member, measure_export):
                 say(f"{kind}: {part.__name__}")
                 await part(bench)
@@ -306,13 +308,20 @@ async def _make(full: Location, empty: Location, rows: int, found: Found) -> Non
     await other.close()
 
 
-async def _sum_up(database: Database, rows: int, found: Found) -> None:
-    """Count all of the log, which nobody has counted yet."""
+async def _sum_up(bench: Bench, *, is_new: bool) -> None:
+    """Count what nobody has counted yet: all of a new log, and what came in during a pause."""
+    if is_new:
+        took_s = await _catch_up(bench.database)
+        bench.found.figures["summed up from the beginning"] = f"{bench.found.rows / took_s:,.0f} entries/s"
+    await append_hours(bench.location, bench.world, PAUSE_ROWS, hours=PAUSE_HOURS)
+    took_s = await _catch_up(bench.database)
+    bench.found.figures["summed up after a pause"] = f"{PAUSE_ROWS / took_s:,.0f} entries/s"
+
+
+async def _catch_up(database: Database) -> float:
     began = perf_counter()
     await Rollups(database).catch_up()
-    if rows:
-        links = 1.88 * rows  # an entry, and for most of them an outcome
-        found.figures["summed up after a pause"] = f"{links / (perf_counter() - began):,.0f} rows/s"
+    return perf_counter() - began
 
 
 def say(line: str) -> None:

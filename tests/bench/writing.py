@@ -17,6 +17,10 @@ ROWS, TURNS, ROUNDS = 64, 20, 10
 """Rows in a transaction, transactions in a round, rounds in turns."""
 
 
+AT_ONCE = 256
+"""Rows in a transaction when there are many: on PostgreSQL it must not take half a second."""
+
+
 async def cost_of_rows(locations: Sequence[Location], world: World) -> list[float]:
     """Microseconds a row, in each of the databases, with everything that the recorder does to make it durable."""
     now = datetime.now(UTC)
@@ -31,6 +35,17 @@ async def cost_of_rows(locations: Sequence[Location], world: World) -> list[floa
     for ledger in ledgers:
         await ledger.close(to_us(datetime.now(UTC)))
     return [1e6 * median(found) / ROWS for found in taken]
+
+
+async def append_hours(location: Location, world: World, rows: int, *, hours: int) -> None:
+    """What comes in while nobody sums up."""
+    now = datetime.now(UTC)
+    ledger = ledger_at(location)
+    await ledger.open(to_us(now))
+    for batch in Calls(world, now - timedelta(hours=hours), rows, hours=hours).batches():
+        for begin in range(0, len(batch), AT_ONCE):
+            await _turn(ledger, batch[begin : begin + AT_ONCE])
+    await ledger.close(to_us(datetime.now(UTC)))
 
 
 def _rows(world: World, now: datetime) -> list[Row]:
