@@ -23,7 +23,7 @@ from pydantic.fields import FieldInfo
 
 import wicket
 from wicket.api.description import operations
-from wicket.api.guards import GUARD, Guard
+from wicket.api.guards import GUARD, WHO
 from wicket.core import errors
 from wicket.core.codes import CODES
 from wicket.core.errors import Refused, RpcCode, WicketError
@@ -262,7 +262,7 @@ def openapi_page() -> str:
         )
         for path, method, operation in operations(described())
     ]
-    guards = [(name, meaning) for name, meaning in members_of(Guard)]
+    guards = [(f"`{guard}`", meaning) for guard, meaning in WHO.items()]
     return page(
         "REST API",
         "The whole description, with every field, is [openapi.json](../openapi.json): an instance serves it at"

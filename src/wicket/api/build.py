@@ -12,6 +12,7 @@ from wicket.api import (
     auth,
     changes,
     connectors,
+    docs,
     health,
     invites,
     me,
@@ -30,6 +31,7 @@ from wicket.api.http import BODY_BYTES_MAX, ApiParts
 from wicket.core.errors import WicketError
 
 GROUPS: Final = (
+    docs,
     health,
     auth,
     me,

@@ -20,27 +20,29 @@ class Guard(StrEnum):
     """Who may ask. A token needs scope `read` to read and `write` for everything else, whatever the word."""
 
     PUBLIC = "public"
-    """Anybody."""
     COLLECTOR = "collector"
-    """Who shows the instance's metrics token; anybody where none is set."""
     SESSION = "session"
-    """Who signed in, with a dashboard session; no token opens it."""
     ACCOUNT = "account"
-    """Any account, by session or token; it sees and changes what is its own."""
     MEMBER = "member"
-    """An account with a membership of the agent, also one that waits for approval."""
     APPROVED = "approved"
-    """An account with an approved membership of the agent."""
     SELF = "self"
-    """The account whose own membership the path names."""
     SELF_OR_OWNER = "self_or_owner"
-    """The account whose own membership the path names, and the agent's owner."""
     POLICY_READER = "policy_reader"
-    """The agent's owner; on an untrusted agent a member too, for own policies."""
     OWNER = "owner"
-    """The agent's owner."""
 
 
+WHO: Final[Mapping[Guard, str]] = {
+    Guard.PUBLIC: "anybody",
+    Guard.COLLECTOR: "who shows the instance's metrics token; anybody where none is set",
+    Guard.SESSION: "who has signed in to the dashboard, by session; no token opens it",
+    Guard.ACCOUNT: "any account, by session or token; it sees and changes what is its own",
+    Guard.MEMBER: "an account with a membership of the agent, also one that waits for approval",
+    Guard.APPROVED: "an account with an approved membership of the agent",
+    Guard.SELF: "the account whose own membership the path names",
+    Guard.SELF_OR_OWNER: "the account whose own membership the path names, and the agent's owner",
+    Guard.POLICY_READER: "the agent's owner; on an untrusted agent a member too, for own policies",
+    Guard.OWNER: "the agent's owner",
+}
 UPSTREAM: Final = ("upstream_unreachable", "upstream_broken", "upstream_timeout")
 """What asking a server for its tools may end in."""
 OPEN: Final = frozenset({Guard.PUBLIC, Guard.COLLECTOR})

@@ -40,17 +40,20 @@ TOUCH_EVERY: Final = timedelta(hours=1)
 """How exact `lastUsedAt` of a token is: noting each use would make every read a write."""
 READING_METHODS: Final = frozenset({"GET", "HEAD"})
 
-_UUID: Final = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+_UUID: Final[dict[str, Any]] = {
+    "pattern": r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
+    "json_schema_extra": {"format": "uuid"},
+}
 _SERVICE: Final = r"^[a-z][a-z0-9]{0,30}$"
 _TOOL: Final = r"^[A-Za-z0-9_.-]{1,128}$"
 
-AgentId = Annotated[str, Path(alias="agentId", pattern=_UUID)]
-MemberId = Annotated[str, Path(alias="memberId", pattern=_UUID)]
-PolicyId = Annotated[str, Path(alias="policyId", pattern=_UUID)]
-InviteId = Annotated[str, Path(alias="inviteId", pattern=_UUID)]
-SessionId = Annotated[str, Path(alias="sessionId", pattern=_UUID)]
-TokenId = Annotated[str, Path(alias="tokenId", pattern=_UUID)]
-EntryId = Annotated[str, Path(alias="entryId", pattern=_UUID)]
+AgentId = Annotated[str, Path(alias="agentId", **_UUID)]
+MemberId = Annotated[str, Path(alias="memberId", **_UUID)]
+PolicyId = Annotated[str, Path(alias="policyId", **_UUID)]
+InviteId = Annotated[str, Path(alias="inviteId", **_UUID)]
+SessionId = Annotated[str, Path(alias="sessionId", **_UUID)]
+TokenId = Annotated[str, Path(alias="tokenId", **_UUID)]
+EntryId = Annotated[str, Path(alias="entryId", **_UUID)]
 Service = Annotated[str, Path(alias="service", pattern=_SERVICE)]
 ConnectorKey = Annotated[str, Path(alias="key", pattern=_SERVICE)]
 Tool = Annotated[str, Path(alias="tool", pattern=_TOOL)]
