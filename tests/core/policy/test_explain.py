@@ -14,8 +14,10 @@ SENTENCES = [
     ),
     (
         Decision(Effect.DENY, Reason.FORBIDDEN_BY_POLICY, (NIGHT, OTHER)),
-        "denied: `github__label_write::delete` is forbidden for agent `bot`"
-        " by policies `No nights` version 1, `Other` version 3",
+        (
+            "denied: `github__label_write::delete` is forbidden for agent `bot`"
+            " by policies `No nights` version 1, `Other` version 3"
+        ),
         "denied: `github__label_write::delete` is forbidden for agent `bot` by policy",
     ),
     (
