@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from io import StringIO
 
+import asyncpg
 import pytest
 from starlette.types import Message
 
@@ -30,6 +31,7 @@ from wicket.store.audit.export import BATCH_ROWS
 from wicket.store.audit.fields import FIELDS, ExportFormat
 from wicket.store.audit.filters import AuditFilter, parse_filter
 from wicket.store.db import Database
+from wicket.store.db.sqlite import connect_raw
 
 __all__ = ["database", "database_kind", "location", "postgres_server", "sqlite_template"]
 
@@ -48,7 +50,7 @@ async def test_an_export_shows_the_log_as_it_stood_when_it_began(
     assert world is not None
     ledger = ledger_at(location)
     await ledger.open(1)
-    ids = []
+    ids: list[str] = []
     while len(ids) < 2 * BATCH_ROWS + 100:
         ids += await append_calls(ledger, world, [allow] * (BATCH_ROWS // 10))
     asked = parse_filter({"outcome": "pending"})
@@ -97,6 +99,34 @@ async def test_an_export_that_nobody_reads_any_more_ends(location: Location, dat
     ) as chunks:
         assert (await anext(chunks)).startswith(b"id,")
     assert asyncio.all_tasks() == before
+
+
+async def test_whoever_reads_slowly_holds_nothing_open(location: Location, database: Database) -> None:
+    await make_up(location, database, entries=20)
+    async with aclosing(
+        export(database, account_id=None, wanted=EVERYTHING, form=ExportFormat.CSV)
+    ) as chunks:
+        assert (await anext(chunks)).startswith(b"id,")
+        async with asyncio.timeout(5):
+            while await is_anything_held_open(location):
+                await asyncio.sleep(0)
+        assert len((await anext(chunks)).splitlines()) == 20
+
+
+async def is_anything_held_open(location: Location) -> bool:
+    """Whether somebody is in a transaction."""
+    if location.url is None:
+        raw = connect_raw(location.sqlite_path)
+        ((is_busy, _, _),) = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        raw.close()
+        return bool(is_busy)
+    connection = await asyncpg.connect(location.url)
+    found = await connection.fetchval(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND xact_start IS NOT NULL"
+        " AND pid <> pg_backend_pid()"
+    )
+    await connection.close()
+    return bool(found)
 
 
 @pytest.mark.parametrize("leaves", [True, False])
