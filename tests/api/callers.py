@@ -74,6 +74,11 @@ class Operation:
         return self.method == "get"
 
     @property
+    def streams(self) -> bool:
+        """Whether an answer has no end."""
+        return "text/event-stream" in self.described["responses"].get("200", {}).get("content", {})
+
+    @property
     def names(self) -> list[str]:
         """The parameters of its path."""
         return re.findall(r"{(\w+)}", self.path)

@@ -66,7 +66,7 @@ class VersionOut(Out):
 
 
 class RollbackIn(In):
-    version: int = Field(ge=1, le=VERSION_MAX)
+    version: int = Field(ge=1, le=VERSION_MAX, strict=True)
     note: str | None = None
 
 
