@@ -1,6 +1,6 @@
 """Follows the log and keeps the sums over it, from which statistics are read.
 
-One stretch at a time is read and summed, then added in one short transaction. Any number of processes may do so:
+One stretch at a time is read and summed, then added in short transactions. Any number of processes may do so:
 what one has counted the others leave alone, and one that sees another at work waits until it stands still.
 """
 
@@ -12,7 +12,7 @@ import structlog
 
 from wicket.core.errors import Unavailable
 from wicket.store.audit.counting import read_stretch
-from wicket.store.audit.rollups import Overtaken, Stretch, apply_stretch, read_position
+from wicket.store.audit.rollups import Overtaken, Stretch, apply_stretch, read_positions
 from wicket.store.db import Database, Kind
 
 INTERVAL_S: Final = 2.0
@@ -27,10 +27,12 @@ _log = structlog.get_logger()
 class Rollups:
     """One a process; start it, and stop it."""
 
-    def __init__(self, database: Database, *, interval_s: float = INTERVAL_S) -> None:
+    def __init__(
+        self, database: Database, *, interval_s: float = INTERVAL_S, sums_max: int | None = None
+    ) -> None:
         self._database = database
         self._interval_s = interval_s
-        self._sums_max = SUMS_MAX[database.kind]
+        self._sums_max = sums_max or SUMS_MAX[database.kind]
         self._rows_max = ROWS_MIN
         """How many rows to read at once: as many as lead to few enough sums."""
         self._seen: str | None = None
@@ -57,22 +59,25 @@ class Rollups:
         stretch = await self._next_stretch()
         if stretch is None:
             return False
+        is_small = stretch.size <= self._sums_max
         try:
-            await self._database.change(apply_stretch, stretch, agents=())
+            for parts in [stretch.parts] if is_small else [[part] for part in sorted(stretch.parts)]:
+                await self._database.change(apply_stretch, stretch, parts, agents=())
         except Overtaken:
             return True
         self._seen = stretch.after
         return not stretch.is_end
 
     async def _next_stretch(self) -> Stretch | None:
-        """A stretch of the log with few enough sums."""
+        """A stretch of the log with few enough sums in each part."""
         while True:
             stretch = await self._database.read(read_stretch, rows_max=self._rows_max)
             if stretch is None:
                 return None
-            is_small = len(stretch.sums) <= self._sums_max or self._rows_max <= ROWS_MIN
+            most = stretch.size if stretch.size <= self._sums_max else stretch.largest
+            is_small = most <= self._sums_max or self._rows_max <= ROWS_MIN
             if not stretch.is_end or not is_small:
-                factor = min(0.8 * self._sums_max / max(len(stretch.sums), 1), 4.0)
+                factor = min(0.8 * self._sums_max / max(most, 1), 4.0)
                 self._rows_max = max(min(int(self._rows_max * factor), ROWS_MAX), ROWS_MIN)
             if is_small:
                 return stretch
@@ -93,6 +98,6 @@ class Rollups:
 
     async def _is_another_at_work(self) -> bool:
         """Whether the sums have moved since this process last looked."""
-        position, _ = await self._database.read(read_position)
-        seen, self._seen = self._seen, position
-        return position != seen
+        positions = await self._database.read(read_positions)
+        seen, self._seen = self._seen, positions[0]
+        return positions[0] != seen

@@ -66,7 +66,7 @@ async def count_some(database: Database, rows_max: int) -> bool:
     stretch = await database.read(read_stretch, rows_max=rows_max)
     if stretch is None:
         return False
-    await database.change(apply_stretch, stretch, agents=())
+    await database.change(apply_stretch, stretch, stretch.parts, agents=())
     return True
 
 
@@ -93,11 +93,40 @@ async def test_a_stretch_that_somebody_else_has_counted_is_not_counted_again(
         mine, other = [await database.read(read_stretch, rows_max=rows) for rows in (40, 7)]
         assert mine is not None
         assert other is not None
-        await database.change(apply_stretch, other, agents=())
+        await database.change(apply_stretch, other, other.parts, agents=())
         with pytest.raises(Overtaken):
-            await database.change(apply_stretch, mine, agents=())
+            await database.change(apply_stretch, mine, mine.parts, agents=())
     while await count_some(database, 40):
         pass
+    assert await database.read(kept) == await database.read(scanned)
+
+
+async def test_parts_that_were_left_behind_are_added_by_whoever_comes_next(
+    database: Database, busy: Busy, ledgers: list[Ledger]
+) -> None:
+    chance = random.Random(5)
+    for _ in range(15):
+        await append(chance.choice(ledgers), busy, 40)
+        stretch = await database.read(read_stretch, rows_max=chance.choice((10, 25, 1_000)))
+        if stretch is not None:
+            parts = sorted(stretch.parts)
+            for part in parts[: chance.randrange(len(parts) + 1)]:  # and there it dies
+                await database.change(apply_stretch, stretch, [part], agents=())
+    assert await database.read(kept) != await database.read(scanned)
+    await Rollups(database).catch_up()
+    assert await database.read(kept) == await database.read(scanned)
+
+
+async def test_a_long_stretch_is_added_part_by_part(
+    location: Location, database: Database, busy: Busy, ledgers: list[Ledger]
+) -> None:
+    other = await location.open()
+    counters = [Rollups(database, sums_max=150), Rollups(other, sums_max=150)]
+    for _ in range(4):
+        for ledger in ledgers:
+            await append(ledger, busy, 60)
+        await asyncio.gather(*(counter.catch_up() for counter in counters))
+    await other.close()
     assert await database.read(kept) == await database.read(scanned)
 
 
@@ -131,14 +160,14 @@ async def test_writers_that_have_ended_are_read_to_their_end(
 async def test_a_running_counter_follows_the_log(
     database: Database, busy: Busy, ledgers: list[Ledger]
 ) -> None:
-    rollups = Rollups(database, interval_s=0.01)
-    await rollups.start()
+    running = Rollups(database, interval_s=0.01)
+    await running.start()
     await append(ledgers[0], busy, 200)
     expected = await database.read(scanned)
     async with asyncio.timeout(10):
         while await database.read(kept) != expected:
             await asyncio.sleep(0)
-    await rollups.stop()
+    await running.stop()
     assert expected
 
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from wicket.core.model import Outcome, TrustMode
 from wicket.store import tables
-from wicket.store.audit.following import Position, render_position
+from wicket.store.audit.following import FINISHED, Position, render_position
 from wicket.store.audit.render import current_outcome
 from wicket.store.audit.rollups import (
     BUCKETS_A_DOUBLING,
@@ -25,16 +25,18 @@ from wicket.store.audit.rollups import (
     HOUR,
     HOUR_US,
     LEAST_MS,
+    PARTS,
     POLICY,
     RECORD,
-    START,
     TIME,
     UPSTREAM,
     WRITERS_MAX,
     Row,
     Stretch,
     bucket_of,
-    read_position,
+    parse,
+    part_of,
+    read_positions,
 )
 
 FAILED: Final = frozenset(
@@ -51,19 +53,30 @@ _Sums: TypeAlias = dict[_What, list[int]]
 
 
 def read_stretch(tx: sa.Connection, *, rows_max: int) -> Stretch | None:
-    """What comes behind the sums, so many rows at most; None when nothing does. Run it in one snapshot."""
-    text, position = read_position(tx)
-    ranges, after, is_end = _plan(tx, position, rows_max)
-    rendered = render_position(after)
-    if rendered == text or (text is None and after == START):
-        return None
+    """What comes behind the sums, so many rows at most; None when nothing does. Run it in one snapshot.
+
+    Where some parts have what others have not, it is what these lack, however many rows.
+    """
+    positions = read_positions(tx)
+    first, last = positions[0], positions[PARTS - 1]
+    before = parse(last)
+    if first == last:
+        ranges, after, is_end = _plan(tx, before, rows_max)
+        rendered = render_position(after)
+        if after == before:
+            return None
+    else:
+        rendered, after, is_end = first, parse(first), False
+        ranges = _between(before, after)
     adding = _Adding()
     several: set[str] = set()
     for one in ranges:
         _add_entries(tx, one, adding)
         several |= _add_outcomes(tx, one, adding)
-    _add_differences(tx, several, position, after, adding)
-    return Stretch(text, rendered, adding.rows(), is_end)
+    _add_differences(tx, several, before, after, adding)
+    parts = adding.parts()
+    lacking = {part: parts[part] for part, position in positions.items() if position == last}
+    return Stretch(last, rendered, lacking, is_end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +129,13 @@ def _plan(tx: sa.Connection, position: Position, rows_max: int) -> tuple[list[_R
     return ranges, Position(known, seqs), left > 0 and len(to_read) < writers_max
 
 
+def _between(before: Position, after: Position) -> list[_Range]:
+    """The links that are behind one position and not behind the other."""
+    writers = sorted({*before.seqs, *range(before.known + 1, after.known + 1)})
+    ends = {writer: min(after.seq_of(writer), FINISHED - 1) for writer in writers}
+    return [_Range(writer, before.seq_of(writer), ends[writer]) for writer in writers]
+
+
 @dataclass(frozen=True, slots=True)
 class _Places:
     """The sums that the calls of one member in one hour are part of."""
@@ -149,14 +169,17 @@ class _Adding:
             for sums in self._of(row).times:
                 _add(sums, what, calls)
 
-    def rows(self) -> list[Row]:
+    def parts(self) -> list[list[Row]]:
         """For the table, in the order of its key."""
-        return [
-            (*place, *what, calls, failed)
-            for place, sums in sorted(self._sums.items())
-            for what, (calls, failed) in sorted(sums.items())
-            if calls or failed
-        ]
+        parts: list[list[Row]] = [[] for _ in range(PARTS)]
+        for place, sums in sorted(self._sums.items()):
+            part = parts[part_of(place[2])]
+            part.extend(
+                (*place, *what, calls, failed)
+                for what, (calls, failed) in sorted(sums.items())
+                if calls or failed
+            )
+        return parts
 
     def _of(self, row: AnyRow) -> _Places:
         """Where a call of this member in this hour is added to."""

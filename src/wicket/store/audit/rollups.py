@@ -16,13 +16,18 @@ day.
 How far in the log the sums go is a position, as of `following.py`, that moves in the same transaction: whoever
 counts a stretch does so once, whichever process that is and whenever it dies. How a call ended comes later than the
 call, and may come twice, since a late outcome supersedes `interrupted`: what is added then is the difference.
+
+The more of the log is counted at once, the more of it falls into the same sums; but a transaction must not change
+many of them. So the sums are in parts, by subject, each with its position: a long stretch is added part by part,
+part 0 first, and nobody begins another one before the last part has followed it.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final, TypeAlias
+from zlib import crc32
 
 import sqlalchemy as sa
 
@@ -41,6 +46,7 @@ WRITERS_MAX: Final = 500
 CHUNK_ROWS: Final = 256
 """Rows in one INSERT on SQLite, where each statement may have to wait for Python's lock."""
 
+PARTS: Final = 8
 Row: TypeAlias = tuple[str, int, str, str, str, bool, int, int]
 """(grain, at, subject, kind, key, denied, calls, failed), as the table has them."""
 START: Final = Position(0, {})
@@ -52,47 +58,69 @@ class Overtaken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """What a part of the log adds to the sums."""
+    """What a piece of the log adds to the sums."""
 
-    before: str | None
-    """The position as it was read; None when nothing was ever counted."""
+    before: str
+    """The position that it begins at, as it was read."""
     after: str
-    sums: Sequence[Row]
+    parts: Mapping[int, Sequence[Row]]
+    """Those that do not have it yet; the rows in the order of the table's key."""
     is_end: bool
     """Whether there was nothing more."""
 
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.parts.values()))
 
-def read_position(tx: sa.Connection) -> tuple[str | None, Position]:
-    """How far the sums go."""
-    text = tx.execute(sa.select(tables.rollup_state.c.position)).scalar_one_or_none()
-    return text, START if text is None else parse_position(text)
+    @property
+    def largest(self) -> int:
+        """Rows of the largest part."""
+        return max(map(len, self.parts.values()), default=0)
 
 
-def apply_stretch(tx: sa.Connection, stretch: Stretch) -> None:
-    """Add it, and move the position; raises Overtaken, which undoes it."""
+def part_of(subject: str) -> int:
+    """Which part the sums of a subject are in; the same for ever."""
+    return crc32(subject.encode()) % PARTS
+
+
+def read_positions(tx: sa.Connection) -> Mapping[int, str]:
+    """How far each part goes."""
+    state = tables.rollup_state.c
+    return {row.id: row.position for row in tx.execute(sa.select(state.id, state.position))} or dict.fromkeys(
+        range(PARTS), ""
+    )
+
+
+def parse(text: str) -> Position:
+    """A position as it is stored."""
+    return parse_position(text) if text else START
+
+
+def apply_stretch(tx: sa.Connection, stretch: Stretch, parts: Collection[int]) -> None:
+    """Add some parts of it, and move their positions; raises Overtaken, which undoes it."""
     state = tables.rollup_state
     if tx.dialect.name == "postgresql":
         # Sums and position are lost together or not at all, and then made again: nobody need wait for the disk.
         tx.exec_driver_sql("SET LOCAL synchronous_commit = off")
-    if stretch.before is None:
-        moved = tx.exec_driver_sql(
-            "INSERT INTO rollup_state (id, position) SELECT 1, '' WHERE NOT EXISTS (SELECT 1 FROM rollup_state)"
-            " ON CONFLICT DO NOTHING"
-        )
-        if moved.rowcount != 1:
-            raise Overtaken
+    if not stretch.before:
+        values = ", ".join(f"({part}, '')" for part in range(PARTS))
+        tx.exec_driver_sql(f"INSERT INTO rollup_state (id, position) VALUES {values} ON CONFLICT DO NOTHING")  # noqa: S608
     moved = tx.execute(
-        sa.update(state).where(state.c.position == (stretch.before or "")).values(position=stretch.after)
+        sa.update(state)
+        .where(state.c.id.in_(parts), state.c.position == stretch.before)
+        .values(position=stretch.after)
     )
-    if moved.rowcount != 1:
+    if moved.rowcount != len(parts):
         raise Overtaken
-    if stretch.sums:
-        _upsert(tx, stretch.sums)
+    rows = [row for part in sorted(parts) for row in stretch.parts[part]]
+    if rows:
+        _upsert(tx, rows)
 
 
 def find_lag_us(tx: sa.Connection, *, now_us: int) -> int:
     """How old the oldest link is that was not counted yet; 0 when all were."""
-    _, position = read_position(tx)
+    positions = read_positions(tx)
+    position = parse(positions[PARTS - 1])  # the last to follow
     writers = tables.writers.c
     to_read = sa.select(writers.id).where(sa.or_(writers.id > position.known, writers.id.in_(position.seqs)))
     oldest = now_us

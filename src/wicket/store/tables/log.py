@@ -147,7 +147,7 @@ audit_rollups = sa.Table(
 )
 
 rollup_state = sa.Table(
-    "rollup_state",  # one row: how far in the log the rollups go
+    "rollup_state",  # how far in the log each part of the sums goes
     METADATA,
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("position", sa.Text, nullable=False),
