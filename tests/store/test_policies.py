@@ -41,6 +41,12 @@ async def toggle(scene: Scene, policy: StoredPolicy, *, enabled: bool | None) ->
     )
 
 
+async def check(scene: Scene, policy: StoredPolicy, *etags: str) -> None:
+    await scene.database.read(
+        policies.check_policy, agent_id=scene.agent_id, policy_id=policy.id, etags=etags
+    )
+
+
 async def delete(scene: Scene, policy: StoredPolicy) -> None:
     await scene.database.change(
         policies.delete_policy,
@@ -88,12 +94,14 @@ async def test_every_save_is_a_version_with_author_and_note(database: Database) 
 
 
 @pytest.mark.promise("P13")
-async def test_a_save_that_saw_an_older_version_is_a_conflict(database: Database) -> None:
+async def test_who_saw_an_older_version_is_told_so(database: Database) -> None:
     scene = await set_scene(database)
     first = await save(scene, document())
-    await save(scene, document("Renamed"), policy_id=first.id, expected_version=1)
+    seen = policies.etag_of(first)
+    await check(scene, first, seen)
+    await save(scene, document("Renamed"), policy_id=first.id)
     with pytest.raises(Conflict) as refused:
-        await save(scene, document("Mine"), policy_id=first.id, expected_version=1)
+        await check(scene, first, seen)
     assert refused.value.code == "version_conflict"
     assert await names_in_force(scene) == ["Renamed"]
 
@@ -102,6 +110,7 @@ async def test_a_toggle_is_no_version(database: Database) -> None:
     scene = await set_scene(database)
     saved = await save(scene, document())
     off = await toggle(scene, saved, enabled=None)
+    assert policies.etag_of(off) != policies.etag_of(saved)
     assert (off.version, off.document.enabled) == (1, False)
     assert await names_in_force(scene) == []
     before = await scene.kinds()

@@ -102,7 +102,9 @@ def routes() -> APIRouter:
     )
     router.get("/api/agents/{agentId}", **by(Guard.MEMBER))(read_agent)
     router.put("/api/agents/{agentId}", **by(Guard.OWNER, "version_conflict", "name_taken"))(update_agent)
-    router.delete("/api/agents/{agentId}", status_code=204, **by(Guard.OWNER))(delete_agent)
+    router.delete("/api/agents/{agentId}", status_code=204, **by(Guard.OWNER, "version_conflict"))(
+        delete_agent
+    )
     router.put("/api/agents/{agentId}/status", **by(Guard.OWNER, "version_conflict"))(put_status)
     router.put(
         "/api/agents/{agentId}/services", **by(Guard.OWNER, "version_conflict", "unknown_service", *UPSTREAM)
@@ -177,13 +179,14 @@ async def update_agent(
     return _tagged(agent, response)
 
 
-async def delete_agent(agent_id: AgentId, caller: Caller, parts: Parts) -> None:
+async def delete_agent(agent_id: AgentId, if_match: IfMatch, caller: Caller, parts: Parts) -> None:
     """Delete an agent: keys and credentials are gone at once, audit entries stay."""
     await parts.db.change(
-        rights.as_owner,
+        _as_owner,
         agents.delete_agent,
         agent_id=agent_id,
-        account_id=caller.account_id,
+        caller=caller,
+        if_match=if_match,
         actor_id=caller.account_id,
         now=parts.now(),
         agents=[agent_id],

@@ -25,6 +25,7 @@ from wicket.api import (
     stats,
     tokens,
     tools,
+    versions,
 )
 from wicket.api.description import complete
 from wicket.api.http import BODY_BYTES_MAX, ApiParts
@@ -43,6 +44,7 @@ GROUPS: Final = (
     connectors,
     tools,
     policies,
+    versions,
     mock_calls,
     # Before `audit`, which would take their names for ids of entries.
     stats,

@@ -3,15 +3,15 @@
 What a policy may say is `parse_policy`'s to judge; these bodies are read as plain JSON.
 """
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Body, Header, Path, Query, Response
-from pydantic import Field, StrictBool
+from fastapi import APIRouter, Body, Query, Response
+from pydantic import StrictBool
 
 from wicket.api import shapes
+from wicket.api.etags import IfMatch, put_etag
 from wicket.api.guards import Guard, by
 from wicket.api.http import AgentId, Asker, Caller, PageQuery, Parts, PolicyId, Text, guarded_router
 from wicket.api.models import In, ListOut, Out
@@ -22,17 +22,12 @@ from wicket.core.policy.engine import render_cedar
 from wicket.store import policies, rights
 from wicket.store.db import Transaction
 from wicket.store.page import Page
-from wicket.store.policies import PolicyVersion, StoredPolicy
+from wicket.store.policies import StoredPolicy
 
 PolicyBody = Annotated[shapes.PolicyBody, Body(description="A structured policy; a save may carry a `note`")]
 PolicyOut = shapes.PolicyOut
-IfMatch = Annotated[
-    str | None, Header(alias="If-Match", description="The `ETag` of the version that was read")
-]
 
-
-VERSION_MAX = 999_999_999
-Version = Annotated[int, Path(ge=1, le=VERSION_MAX)]
+R = TypeVar("R")
 
 
 class PoliciesQuery(PageQuery):
@@ -41,33 +36,6 @@ class PoliciesQuery(PageQuery):
 
 class ToggleIn(In):
     enabled: StrictBool | None = None
-
-
-class VersionOut(Out):
-    version: int
-    saved_at: datetime
-    saved_by: str | None
-    """The account's id; null for what the host did."""
-    note: str | None
-    policy: shapes.VersionBody
-    """The document as saved; whether the policy is enabled is no part of a version."""
-
-    @classmethod
-    def of(cls, version: PolicyVersion) -> "VersionOut":
-        document = render_policy(version.document)
-        del document["enabled"]
-        return cls(
-            version=version.version,
-            saved_at=version.saved_at,
-            saved_by=version.saved_by,
-            note=version.note,
-            policy=document,
-        )
-
-
-class RollbackIn(In):
-    version: int = Field(ge=1, le=VERSION_MAX, strict=True)
-    note: str | None = None
 
 
 class PreviewOut(Out):
@@ -81,17 +49,14 @@ def routes() -> APIRouter:
     root = "/api/agents/{agentId}/policies"
     one = root + "/{policyId}"
     router.get(root, **by(Guard.POLICY_READER))(list_policies)
-    names = ("unknown_service", "unknown_tool")
+    names, stale = ("unknown_service", "unknown_tool"), "version_conflict"
     router.post(root, status_code=201, **by(Guard.OWNER, *names, "limit_reached"))(create_policy)
     router.post(root + "/preview", **by(Guard.OWNER, *names))(preview_policy)
     router.get(one, **by(Guard.POLICY_READER))(read_policy)
-    router.put(one, **by(Guard.OWNER, *names, "version_conflict"))(update_policy)
-    router.delete(one, status_code=204, **by(Guard.OWNER))(delete_policy)
-    router.post(one + "/toggle", **by(Guard.OWNER))(toggle_policy)
-    router.get(one + "/versions", **by(Guard.POLICY_READER))(list_versions)
-    router.get(one + "/versions/{version}", **by(Guard.POLICY_READER))(read_version)
-    router.post(one + "/rollback", **by(Guard.OWNER, *names))(rollback_policy)
-    router.post("/api/policies/{policyId}/toggle", **by(Guard.OWNER))(toggle_by_id)
+    router.put(one, **by(Guard.OWNER, *names, stale))(update_policy)
+    router.delete(one, status_code=204, **by(Guard.OWNER, stale))(delete_policy)
+    router.post(one + "/toggle", **by(Guard.OWNER, stale))(toggle_policy)
+    router.post("/api/policies/{policyId}/toggle", **by(Guard.OWNER, stale))(toggle_by_id)
     return router
 
 
@@ -119,7 +84,7 @@ async def create_policy(
         agents=[agent_id],
     )
     response.headers["Location"] = f"/api/agents/{agent_id}/policies/{policy.id}"
-    return _tagged(policy, response)
+    return tagged(policy, response)
 
 
 async def preview_policy(agent_id: AgentId, body: PolicyBody, caller: Caller, parts: Parts) -> PreviewOut:
@@ -136,7 +101,7 @@ async def read_policy(
     policy = await parts.db.read(
         rights.require_visible_policy, agent_id=agent_id, policy_id=policy_id, account_id=caller.account_id
     )
-    return _tagged(policy, response)
+    return tagged(policy, response)
 
 
 async def update_policy(
@@ -146,7 +111,7 @@ async def update_policy(
     response: Response,
     caller: Caller,
     parts: Parts,
-    if_match: IfMatch = None,
+    if_match: IfMatch,
 ) -> PolicyOut:
     """Save the next version. Without `enabled` the policy stays as enabled as it is."""
     document, note = _parse(body, parts.known_zones)
@@ -158,21 +123,24 @@ async def update_policy(
         document=document,
         note=note,
         now=parts.now(),
-        expected_version=_parse_etag(if_match),
+        if_match=if_match,
         keep_enabled=body.get("enabled") is None,
         agents=[agent_id],
     )
-    return _tagged(policy, response)
+    return tagged(policy, response)
 
 
-async def delete_policy(agent_id: AgentId, policy_id: PolicyId, caller: Caller, parts: Parts) -> None:
+async def delete_policy(
+    agent_id: AgentId, policy_id: PolicyId, if_match: IfMatch, caller: Caller, parts: Parts
+) -> None:
     """Delete a policy; audit entries that cite it keep doing so."""
     await parts.db.change(
-        rights.as_owner,
+        _as_owner,
         policies.delete_policy,
         agent_id=agent_id,
-        account_id=caller.account_id,
         policy_id=policy_id,
+        caller=caller,
+        if_match=if_match,
         actor_id=caller.account_id,
         now=parts.now(),
         agents=[agent_id],
@@ -185,77 +153,38 @@ async def toggle_policy(
     response: Response,
     caller: Caller,
     parts: Parts,
+    if_match: IfMatch,
     body: ToggleIn | None = None,
 ) -> PolicyOut:
     """Enable or disable a policy, or without a body turn it round; an event, not a version."""
     policy = await parts.db.change(
-        rights.as_owner,
+        _as_owner,
         policies.toggle_policy,
         agent_id=agent_id,
-        account_id=caller.account_id,
         policy_id=policy_id,
+        caller=caller,
+        if_match=if_match,
         enabled=None if body is None else body.enabled,
         actor_id=caller.account_id,
         now=parts.now(),
         agents=[agent_id],
     )
-    return _tagged(policy, response)
+    return tagged(policy, response)
 
 
 async def toggle_by_id(
-    policy_id: PolicyId, response: Response, caller: Caller, parts: Parts, body: ToggleIn | None = None
-) -> PolicyOut:
-    """The same for who knows only the policy's id."""
-    agent_id = await parts.db.read(
-        rights.find_policy_agent, policy_id=policy_id, account_id=caller.account_id
-    )
-    return await toggle_policy(agent_id, policy_id, response, caller, parts, body)
-
-
-async def list_versions(
-    agent_id: AgentId,
     policy_id: PolicyId,
-    query: Annotated[PageQuery, Query()],
-    caller: Caller,
-    parts: Parts,
-) -> ListOut[VersionOut]:
-    """Every save of a policy, newest first."""
-    page = await parts.db.read(
-        _list_versions, agent_id=agent_id, policy_id=policy_id, caller=caller, query=query
-    )
-    items = [VersionOut.of(version) for version in page.items]
-    return ListOut(items=items, total=page.total, next_cursor=query.next_cursor(page.total))
-
-
-async def read_version(
-    agent_id: AgentId, policy_id: PolicyId, version: Version, caller: Caller, parts: Parts
-) -> VersionOut:
-    """One save of a policy."""
-    found = await parts.db.read(
-        _read_version, agent_id=agent_id, policy_id=policy_id, version=version, caller=caller
-    )
-    return VersionOut.of(found)
-
-
-async def rollback_policy(
-    agent_id: AgentId,
-    policy_id: PolicyId,
-    body: RollbackIn,
     response: Response,
     caller: Caller,
     parts: Parts,
+    if_match: IfMatch,
+    body: ToggleIn | None = None,
 ) -> PolicyOut:
-    """Save an older version again, as the next one."""
-    policy = await parts.db.change(
-        _rollback,
-        agent_id=agent_id,
-        policy_id=policy_id,
-        body=body,
-        caller=caller,
-        now=parts.now(),
-        agents=[agent_id],
+    """Enable or disable a policy by its id alone."""
+    agent_id = await parts.db.read(
+        rights.find_policy_agent, policy_id=policy_id, account_id=caller.account_id
     )
-    return _tagged(policy, response)
+    return await toggle_policy(agent_id, policy_id, response, caller, parts, if_match, body)
 
 
 def render_stored(policy: StoredPolicy) -> PolicyOut:
@@ -282,19 +211,10 @@ def _namespace(service: str) -> str:
     return custom_namespace(service) if connector is None else connector.namespace
 
 
-def _tagged(policy: StoredPolicy, response: Response) -> PolicyOut:
-    response.headers["ETag"] = f'"{policy.version}"'
+def tagged(policy: StoredPolicy, response: Response) -> PolicyOut:
+    """A policy as it is answered, with its entity tag."""
+    put_etag(response, policies.etag_of(policy))
     return render_stored(policy)
-
-
-def _parse_etag(if_match: str | None) -> int | None:
-    """The version that a caller has read; None where any will do."""
-    if if_match is None or if_match.strip() == "*":
-        return None
-    version = re.fullmatch(r'(?:W/)?"?([0-9]{1,9})"?', if_match.strip(), re.ASCII)
-    if version is None:
-        raise Invalid('`If-Match` is the `ETag` of a policy, such as `"3"`', field="If-Match")
-    return int(version[1])
 
 
 def _list(tx: Transaction, *, agent_id: str, caller: Asker, query: PoliciesQuery) -> Page[StoredPolicy]:
@@ -345,10 +265,11 @@ def _update(
     document: PolicyDocument,
     note: str | None,
     now: datetime,
-    expected_version: int | None,
+    if_match: Collection[str] | None,
     keep_enabled: bool,
 ) -> StoredPolicy:
     seen = rights.require_owner(tx, agent_id=agent_id, account_id=caller.account_id)
+    policies.check_policy(tx, agent_id=agent_id, policy_id=policy_id, etags=if_match)
     return policies.update_policy(
         tx,
         agent=seen.agent,
@@ -358,38 +279,22 @@ def _update(
         note=note,
         now=now,
         known_tools=policies.load_known_tools(tx, agent_id=agent_id),
-        expected_version=expected_version,
         keep_enabled=keep_enabled,
     )
 
 
-def _rollback(
-    tx: Transaction, *, agent_id: str, policy_id: str, body: RollbackIn, caller: Asker, now: datetime
-) -> StoredPolicy:
-    seen = rights.require_owner(tx, agent_id=agent_id, account_id=caller.account_id)
-    return policies.rollback_policy(
-        tx,
-        agent=seen.agent,
-        policy_id=policy_id,
-        version=body.version,
-        actor_id=caller.account_id,
-        note=body.note,
-        now=now,
-        known_tools=policies.load_known_tools(tx, agent_id=agent_id),
-    )
-
-
-def _list_versions(
-    tx: Transaction, *, agent_id: str, policy_id: str, caller: Asker, query: PageQuery
-) -> Page[PolicyVersion]:
-    rights.require_visible_policy(tx, agent_id=agent_id, policy_id=policy_id, account_id=caller.account_id)
-    return policies.list_versions(
-        tx, agent_id=agent_id, policy_id=policy_id, limit=query.limit, offset=query.start
-    )
-
-
-def _read_version(
-    tx: Transaction, *, agent_id: str, policy_id: str, version: int, caller: Asker
-) -> PolicyVersion:
-    rights.require_visible_policy(tx, agent_id=agent_id, policy_id=policy_id, account_id=caller.account_id)
-    return policies.get_version(tx, agent_id=agent_id, policy_id=policy_id, version=version)
+def _as_owner(
+    tx: Transaction,
+    fn: Callable[..., R],
+    /,
+    *,
+    agent_id: str,
+    policy_id: str,
+    caller: Asker,
+    if_match: Collection[str] | None,
+    **kwargs: object,
+) -> R:
+    """Run a store function on a policy of an own agent, if it is still what the caller has read."""
+    rights.require_owner(tx, agent_id=agent_id, account_id=caller.account_id)
+    policies.check_policy(tx, agent_id=agent_id, policy_id=policy_id, etags=if_match)
+    return fn(tx, agent_id=agent_id, policy_id=policy_id, **kwargs)

@@ -4,6 +4,7 @@ A save makes an immutable numbered version; a toggle is an event, not a version.
 first name: they outlive renames, and even deletion, because audit entries cite them.
 """
 
+from wicket.store.policies.etags import check_policy, etag_of
 from wicket.store.policies.reads import (
     PolicyVersion,
     StoredPolicy,
@@ -41,9 +42,11 @@ __all__ = [
     "PolicyVersion",
     "StoredPolicy",
     "check",
+    "check_policy",
     "create_policy",
     "delete_policies_of_member",
     "delete_policy",
+    "etag_of",
     "find_agent_of",
     "get_policy",
     "get_version",

@@ -7,7 +7,6 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from wicket.core.errors import Conflict
 from wicket.core.model import JsonObject
 from wicket.core.policy.document import PolicyDocument, digest_of, render_policy
 from wicket.store import tables
@@ -65,22 +64,13 @@ def update_policy(
     note: str | None,
     now: datetime,
     known_tools: KnownTools,
-    expected_version: int | None = None,
     keep_enabled: bool = False,
 ) -> StoredPolicy:
-    """Save a policy's next version; `expected_version` is what the caller saw, when it said so.
+    """Save a policy's next version; raises NotFound or Invalid.
 
-    `keep_enabled`: the document does not say whether the policy is enabled, so that stays as it is. Raises
-    NotFound, Invalid, or Conflict `version_conflict`.
+    `keep_enabled`: the document does not say whether the policy is enabled, so that stays as it is.
     """
     before = get_policy(tx, agent_id=agent.agent_id, policy_id=policy_id)
-    if expected_version not in (None, before.version):
-        raise Conflict(
-            f"the policy is at version {before.version} by now; read it again and repeat the change",
-            code="version_conflict",
-            status=412,
-            version=before.version,
-        )
     check(tx, agent=agent, document=document, note=note, known_tools=known_tools)
     if keep_enabled:
         document = replace(document, enabled=before.document.enabled)
