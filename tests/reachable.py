@@ -16,6 +16,7 @@ from wicket.core.keys import ServerKeys, make_key
 from wicket.core.model import AgentStatus, AuthType, Json, JsonObject, Tier, TrustMode
 from wicket.core.policy.document import parse_policy
 from wicket.store import accounts, agents, connections, connectors, keys, members, pins, policies, tables
+from wicket.store.accounts import Scope
 from wicket.store.db import Database
 
 MODERN_META: JsonObject = {
@@ -197,6 +198,10 @@ class Reachable:
         await self.change(_drop_policies, under_test, agents=[under_test.id])
         return under_test
 
+    async def token(self, email: str = "owner@example.com") -> str:
+        """An API token for everything, of an account that is made on first use."""
+        return await self.change(_make_token, email=email, agents=())
+
     async def connector(
         self, agent: AgentUnderTest, key: str, url: str, *, auth: AuthType = AuthType.NONE
     ) -> None:
@@ -292,6 +297,14 @@ def _make_agent(tx: sa.Connection, *, name: str, trust_mode: TrustMode) -> tuple
     member = members.find_membership(tx, agent_id=agent.agent_id, account_id=owner.id)
     assert member is not None
     return agent.agent_id, owner.id, member.id
+
+
+def _make_token(tx: sa.Connection, *, email: str) -> str:
+    account = accounts.get_or_create_account(tx, email=email, now=now())
+    made = accounts.create_token(
+        tx, account_id=account.id, name="tests", scopes=frozenset(Scope), expires_at=None, now=now()
+    )
+    return made.token
 
 
 def _add_service(

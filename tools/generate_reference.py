@@ -266,7 +266,8 @@ def openapi_page() -> str:
     return page(
         "REST API",
         "The whole description, with every field, is [openapi.json](../openapi.json): an instance serves it at"
-        " `/api/openapi.json` and as pages at `/api/docs`, and `wicket openapi` prints it.",
+        " `/api/openapi.json` and as pages at `/api/docs`, and `wicket openapi` prints it. [How to use"
+        " it](../api.md).",
         table(("Method", "Path", "Who may", "What it does"), rows),
         "## Who may",
         "Checked before anything else about a request. What one may not know of is answered 404. A token needs the"

@@ -26,9 +26,6 @@ from schemathesis.specs.openapi.checks import (
 
 from tests.api.as_described import check_answer
 from tests.instance import Instance
-from tests.reachable import now
-from wicket.store import accounts
-from wicket.store.accounts import Scope
 
 CHECKS: Final = [
     status_code_conformance,
@@ -54,21 +51,10 @@ class Target:
 
 
 async def set_up(wicket: Instance) -> Target:
-    account = await wicket.change(
-        accounts.get_or_create_account, email="owner@example.com", now=now(), agents=()
-    )
-    made = await wicket.change(
-        accounts.create_token,
-        account_id=account.id,
-        name="tests",
-        scopes=frozenset(Scope),
-        expires_at=None,
-        now=now(),
-        agents=(),
-    )
-    headers = {"Authorization": f"Bearer {made.token}"}
+    token = await wicket.token()
+    headers = {"Authorization": f"Bearer {token}"}
     async with httpx2.AsyncClient(base_url=wicket.url, headers=headers) as http:
-        return Target(wicket.url, made.token, await make_objects(http))
+        return Target(wicket.url, token, await make_objects(http))
 
 
 async def make_objects(http: httpx2.AsyncClient) -> dict[str, str]:

@@ -4,25 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import sqlalchemy as sa
-
 from tests.gateway.scene import Scene
-from tests.instance import now
-from wicket.store import accounts
-from wicket.store.accounts import Scope
-
-
-def _token(tx: sa.Connection, *, email: str) -> str:
-    account = accounts.get_or_create_account(tx, email=email, now=now())
-    made = accounts.create_token(
-        tx, account_id=account.id, name="tests", scopes=frozenset(Scope), expires_at=None, now=now()
-    )
-    return made.token
-
-
-async def made_token(s: Scene, email: str) -> str:
-    """A token of an account, which is made on first use."""
-    return await s.wicket.change(_token, email=email, agents=())
 
 
 class SignedIn:
@@ -36,7 +18,7 @@ class SignedIn:
 
     @classmethod
     async def of(cls, s: Scene, email: str) -> "SignedIn":
-        return cls(s, await made_token(s, email))
+        return cls(s, await s.wicket.token(email))
 
     async def send(
         self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None

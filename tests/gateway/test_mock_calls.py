@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.gateway.scene import SERVICE, Scene, scene
-from tests.gateway.signed_in import SignedIn, made_token
+from tests.gateway.signed_in import SignedIn
 from tests.upstreams import faults
 from wicket.core.model import AgentStatus, AuthType, Json, TrustMode
 
@@ -31,7 +31,7 @@ class Dashboard(SignedIn):
 
 
 async def _dashboard(s: Scene, email: str) -> Dashboard:
-    return Dashboard(s, await made_token(s, email))
+    return Dashboard(s, await s.wicket.token(email))
 
 
 async def test_a_permitted_call_is_made_and_entered_like_any_other(tmp_path: Path) -> None:
