@@ -4,6 +4,7 @@ import json
 import re
 from typing import Any
 
+import httpx2
 import jsonschema_rs
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
@@ -20,6 +21,12 @@ OPERATIONS = pytest.mark.parametrize("said", all_said(), ids=lambda said: said.n
 def test_the_description_is_valid_openapi() -> None:
     assert description()["openapi"].startswith("3.1")
     assert [error.message for error in OpenAPIV31SpecValidator(description()).iter_errors()] == []
+
+
+async def test_anybody_gets_the_description(anonymous: httpx2.AsyncClient) -> None:
+    answer = await anonymous.get("/api/openapi.json")
+    assert answer.headers["content-type"] == "application/json"
+    assert {**answer.json(), "info": None} == {**description(), "info": None}
 
 
 def test_the_description_holds_what_it_refers_to_and_nothing_else() -> None:

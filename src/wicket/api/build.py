@@ -124,7 +124,7 @@ def _joined(version: str) -> Api:
         title="Wicket",
         version=version,
         summary="An authorization proxy for AI agents that speak MCP",
-        openapi_url="/api/openapi.json",
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,

@@ -1,14 +1,20 @@
-"""The description as pages that people read: plain HTML made here, one stylesheet of ours, no script, no other host."""
+"""The description for machines, and as a page that people read: HTML made here, one stylesheet, no script, no host.
 
+Both are made once, when somebody first asks, and outside the event loop: calls go on meanwhile.
+"""
+
+import asyncio
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from html import escape
 from importlib.resources import files
 from itertools import chain
+from threading import Lock
 from typing import Any, Final
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 
 from wicket.api.description import operations
 from wicket.api.guards import GUARD, SCOPE, WHO, Guard, by
@@ -22,27 +28,51 @@ POLICY: Final = (
 )
 FORMATS: Final = {"date-time": "instant", "uuid": "UUID"}
 REF: Final = "#/components/"
+_WRITING: Final = Lock()
 
 Schema = Mapping[str, Any]
 
 
 def routes() -> APIRouter:
-    """`/api/docs` and its stylesheet; they are about the API and no part of it."""
+    """What is about the API, and no part of it."""
     router = open_router("docs")
     unlisted: dict[str, Any] = {"include_in_schema": False, "response_class": Response}
+    router.get("/api/openapi.json", **unlisted, **by(Guard.PUBLIC))(read_description)
     router.get("/api/docs", **unlisted, **by(Guard.PUBLIC))(read_docs)
     router.get(STYLE_PATH, **unlisted, **by(Guard.PUBLIC))(read_style)
     return router
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The description as it is sent."""
+
+    document: bytes
+    page: bytes
+
+
+async def read_description(request: Request) -> Response:
+    """The OpenAPI 3.1 document."""
+    written = await asyncio.to_thread(_write, request.app)
+    return Response(written.document, media_type="application/json")
+
+
 async def read_docs(request: Request) -> Response:
     """The whole description on one page."""
-    state = request.app.state
-    if not hasattr(state, "docs"):
-        state.docs = render_docs(request.app.openapi()).encode()
+    written = await asyncio.to_thread(_write, request.app)
     return Response(
-        state.docs, media_type="text/html; charset=utf-8", headers={"Content-Security-Policy": POLICY}
+        written.page, media_type="text/html; charset=utf-8", headers={"Content-Security-Policy": POLICY}
     )
+
+
+def _write(app: FastAPI) -> Written:
+    with _WRITING:
+        if not hasattr(app.state, "written"):
+            described = app.openapi()
+            document = json.dumps(described, ensure_ascii=False, separators=(",", ":"))
+            app.state.written = Written(document.encode(), render_docs(described).encode())
+    written: Written = app.state.written
+    return written
 
 
 async def read_style() -> Response:

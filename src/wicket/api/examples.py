@@ -48,7 +48,7 @@ BODIES: Final[Mapping[str, JsonObject]] = {
     "put_connection": {"token": "<a token of your account there>"},
     "create_custom": {"key": "wiki", **SERVER},
     "update_custom": SERVER,
-    "review": {"tier": "read"},
+    "review_tool": {"tier": "read"},
     "create_policy": POLICY,
     "preview_policy": POLICY,
     "update_policy": {**POLICY, "note": "until seven, not six"},

@@ -113,8 +113,8 @@ def routes() -> APIRouter:
     one = "/api/agents/{agentId}/services/{service}/tools"
     router.get("/api/tools/catalog", **by(Guard.ACCOUNT, "unknown_service"))(list_catalog)
     router.get(one, **by(Guard.OWNER))(list_pinned)
-    router.post(one + "/refresh", **by(Guard.OWNER, "service_not_enabled", *UPSTREAM))(refresh)
-    router.post(one + "/{tool}/review", **by(Guard.OWNER))(review)
+    router.post(one + "/refresh", **by(Guard.OWNER, "service_not_enabled", *UPSTREAM))(refresh_tools)
+    router.post(one + "/{tool}/review", **by(Guard.OWNER))(review_tool)
     return router
 
 
@@ -157,7 +157,7 @@ async def list_pinned(
     return whole([PinnedToolOut.of(tool) for tool in tools])
 
 
-async def review(
+async def review_tool(
     agent_id: AgentId, service: Service, tool: Tool, body: ReviewIn, caller: Caller, parts: Parts
 ) -> PinnedToolOut:
     """Accept what is pending of a tool, at a tier; or hold the tool back."""
@@ -177,7 +177,7 @@ async def review(
     return PinnedToolOut.of(reviewed)
 
 
-async def refresh(agent_id: AgentId, service: Service, caller: Caller, parts: Parts) -> RefreshedOut:
+async def refresh_tools(agent_id: AgentId, service: Service, caller: Caller, parts: Parts) -> RefreshedOut:
     """Forget what is remembered of a service's tools, and compare what its server lists now with the pins."""
     seen, connector, sealed = await parts.db.read(
         _find_source, agent_id=agent_id, service=service, caller=caller, local=parts.stdio
