@@ -45,6 +45,7 @@ class Caller(StrEnum):
 
 UNKNOWN: Final = frozenset({Caller.BAD_TOKEN, Caller.TWO_TOKENS, Caller.MEMBER_KEY})
 """They send an `Authorization` that means nobody."""
+OWN_SESSIONS: Final = (Caller.SESSION, Caller.SESSION_OWING)
 SESSIONS: Final = (
     Caller.SESSION,
     Caller.SESSION_WITHOUT_CSRF,
@@ -138,11 +139,12 @@ class Scene:
         body: dict[str, Any] | None = None,
         query: Mapping[str, str] | None = None,
     ) -> httpx2.Response:
-        """Send an operation's own example; by a session of its own, where it is one."""
+        """Send an operation's own example; a change by session has one of its own, which it may end."""
         sent = operation.body if body is None else body
         if sent is not None and "agentId" in sent:
             sent["agentId"] = ids["agentId"]
-        opened = await open_session(self.wicket, self.people[caller]) if caller in SESSIONS else None
+        is_own = caller in OWN_SESSIONS and not operation.reads
+        opened = await open_session(self.wicket, self.people[caller]) if is_own else None
         async with self.wicket.client() as client:
             answer = await client.request(
                 operation.method.upper(),
@@ -168,9 +170,11 @@ class Scene:
     async def equip(self) -> None:
         """Give every caller what it sends along."""
         owner = self.people[Caller.OWNER]
+        cookies = {name: (await open_session(self.wicket, self.people[name])).cookie for name in SESSIONS}
         made = await owner.put(f"/api/agents/{self.agent_id}/members/{self.own_members[Caller.OWNER]}/key")
         self.headers = {
             **{caller: [bearer(person.token)] for caller, person in self.people.items()},
+            **{caller: self._with_cookie(caller, cookie) for caller, cookie in cookies.items()},
             Caller.NOBODY: [],
             Caller.BAD_TOKEN: [bearer("wkt_" + "a" * 43)],
             Caller.TWO_TOKENS: [bearer(owner.token), bearer(owner.token)],
