@@ -173,7 +173,7 @@ class _Adding:
         """For the table, in the order of its key."""
         parts: list[list[Row]] = [[] for _ in range(PARTS)]
         for place, sums in sorted(self._sums.items()):
-            part = parts[part_of(place[2])]
+            part = parts[part_of(place[0], place[2])]
             part.extend(
                 (*place, *what, calls, failed)
                 for what, (calls, failed) in sorted(sums.items())

@@ -18,7 +18,7 @@ counts a stretch does so once, whichever process that is and whenever it dies. H
 call, and may come twice, since a late outcome supersedes `interrupted`: what is added then is the difference.
 
 The more of the log is counted at once, the more of it falls into the same sums; but a transaction must not change
-many of them. So the sums are in parts, by subject, each with its position: a long stretch is added part by part,
+many of them. So the sums are in parts, by grain and subject, each with its position: a long stretch is added part by part,
 part 0 first, and nobody begins another one before the last part has followed it.
 """
 
@@ -78,9 +78,9 @@ class Stretch:
         return max(map(len, self.parts.values()), default=0)
 
 
-def part_of(subject: str) -> int:
+def part_of(grain: str, subject: str) -> int:
     """Which part the sums of a subject are in; the same for ever."""
-    return crc32(subject.encode()) % PARTS
+    return crc32(f"{grain}{subject}".encode()) % PARTS
 
 
 def read_positions(tx: sa.Connection) -> Mapping[int, str]:
