@@ -83,15 +83,18 @@ class Rollups:
                 return stretch
 
     async def _count_again_and_again(self) -> None:
-        loop = asyncio.get_running_loop()
+        loop, is_told = asyncio.get_running_loop(), False
         while True:
             rest_s = self._interval_s
             began = loop.time()
             try:
                 if not await self._is_another_at_work() and await self.count():
                     rest_s = min(loop.time() - began, rest_s)  # behind: go on, but leave others as much time
+                is_told = False
             except Unavailable as error:
-                _log.warning("the sums over the log cannot be kept now", error=str(error))
+                if not is_told:
+                    _log.warning("the sums over the log cannot be kept now", error=str(error))
+                is_told = True
             except Exception:  # noqa: BLE001 - the top of the task: statistics would stand still without it
                 _log.exception("the sums over the log cannot be kept now")
             await asyncio.sleep(rest_s)

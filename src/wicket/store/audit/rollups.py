@@ -18,8 +18,8 @@ counts a stretch does so once, whichever process that is and whenever it dies. H
 call, and may come twice, since a late outcome supersedes `interrupted`: what is added then is the difference.
 
 The more of the log is counted at once, the more of it falls into the same sums; but a transaction must not change
-many of them. So the sums are in parts, by grain and subject, each with its position: a long stretch is added part by part,
-part 0 first, and nobody begins another one before the last part has followed it.
+many of them. So the sums are in parts, by grain and subject, each with its position: a long stretch is added part by
+part, part 0 first, and nobody begins another one before the last part has followed it.
 """
 
 import math
