@@ -61,6 +61,11 @@ class Agent:
     """(service, tool)."""
     tool_weights: Sequence[float]
 
+    def policy_of(self, service: str, effect: str) -> Policy:
+        """One that decides calls of a service; where it has none of its own, one of those for all."""
+        alike = [policy for policy in self.policies if policy.effect == effect]
+        return next((policy for policy in alike if policy.service == service), alike[0])
+
 
 @dataclass
 class World:
@@ -246,16 +251,16 @@ class Calls:
         agent = chance.choices(self._world.agents, cum_weights=self._world.weights)[0]
         member = agent.members[int(chance.random() ** 2 * len(agent.members))]
         service, tool = chance.choices(agent.tools, cum_weights=agent.tool_weights)[0]
-        policy = agent.policies[int(chance.random() * len(agent.policies))]
         draw = chance.random()
         if draw < 0.85:
-            reason, matched = "permitted", policy.cited
+            reason, policy = "permitted", agent.policy_of(service, "permit")
         elif draw < 0.93:
-            reason, matched = "no_permit_matched", ""
+            reason, policy = "no_permit_matched", None
         elif draw < 0.98:
-            reason, matched = "forbidden_by_policy", policy.cited
+            reason, policy = "forbidden_by_policy", agent.policy_of(service, "forbid")
         else:
-            reason, matched = "rate_limited", ""
+            reason, policy = "rate_limited", None
+        matched = "" if policy is None else policy.cited
         number = int(chance.random() * 1_000)
         return Entry(
             id=uuid7(instant_us, chance.randbytes(8)),
@@ -274,7 +279,7 @@ class Calls:
             reason=f"{reason}: `{service}__{tool}` for agent `{agent.name}`",
             deny_message="This waits for a person." if draw >= 0.97 else None,
             body=self._body(member, service, tool, matched, number),
-            policy_ids=(policy.id,) if matched else (),
+            policy_ids=() if policy is None else (policy.id,),
         )
 
     def _body(self, member: Member, service: str, tool: str, matched: str, number: int) -> str:
