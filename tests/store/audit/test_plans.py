@@ -66,7 +66,9 @@ def asked_by(world: World, sample: Mapping[str, str]) -> Iterator[Mapping[str, s
 
 
 def questions(tx: sa.Connection, world: World) -> Iterator[tuple[str, Ask]]:
-    newest = tx.execute(sa.select(tables.audit).order_by(tables.audit.c.id.desc()).limit(1)).mappings().one()
+    owned = sa.select(tables.agents.c.id).where(tables.agents.c.owner_id == world.owner_id)
+    of_owner = sa.select(tables.audit).where(tables.audit.c.agent_id.in_(owned))
+    newest = tx.execute(of_owner.order_by(tables.audit.c.id.desc()).limit(1)).mappings().one()
     sample = {name: str(newest[name]) for name in ("session_id", "caller_ip")}
     until = position_now(tx)
     guest = world.agents[10].members[-1].account_id
