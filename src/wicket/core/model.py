@@ -171,11 +171,91 @@ class EntityUid:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """What a call targets, with the containers it lies in, nearest first."""
+    """What a call targets, with the containers it lies in, nearest first.
+
+    An attribute that the type has is known and in `attributes`, or nobody has told it and it is in `unknown`; one in
+    neither does not apply. A container that is not known has the id `?`.
+    """
 
     uid: EntityUid
     parents: tuple[EntityUid, ...] = ()
     attributes: Mapping[str, Json] = field(default_factory=dict)
+    """Text, bool, int, or a sorted list of texts for a set."""
+    unknown: frozenset[str] = frozenset()
+
+
+class AttributeKind(StrEnum):
+    """What the values of an attribute are."""
+
+    TEXT = "text"
+    BOOLEAN = "boolean"
+    INTEGER = "integer"
+    TEXTS = "texts"
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceType:
+    """A kind of thing that calls of a service target."""
+
+    name: str
+    """As entities have it, without the namespace: `PullRequest`."""
+    label: str
+    """On the wire: `pull_request`."""
+    within: tuple[str, ...] = ()
+    """Names of all the types that contain it, nearest first."""
+    attributes: Mapping[str, AttributeKind] = field(default_factory=dict)
+    """Its own and those of its containers."""
+
+
+class ConditionKind(StrEnum):
+    """What a resource condition says of the resource."""
+
+    EQUALS = "equals"
+    """An attribute has the value."""
+    CONTAINS = "contains"
+    """An attribute that is a set holds the value."""
+    WITHIN = "within"
+    """The resource is, or lies in, the entity whose id is the value; several are alternatives."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionType:
+    """A resource condition that policies of a service may use."""
+
+    name: str
+    """On the wire: `isDraft`."""
+    kind: ConditionKind
+    attribute: str = ""
+    """`equals` and `contains`: of what."""
+    resource_type: str = ""
+    """`within`: of which type the entity is, without the namespace."""
+    value: AttributeKind = AttributeKind.TEXT
+    """Of one value; never `texts`."""
+    choices: tuple[str, ...] = ()
+    """The texts that it can be; empty: any."""
+    grammar: str = ""
+    """Regular expression of the texts that it can be; empty: any."""
+    folded: bool = False
+    """Whether texts are compared in lower case, because the service ignores case."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestrictionType:
+    """What policies of a service may be restricted to."""
+
+    resource_types: tuple[str, ...]
+    """Names of what is named, outermost first: `Owner`, `Repository`."""
+    grammar: str = ""
+    """Regular expression of each part of a name: of an owner as of a repository; empty: any text."""
+    folded: bool = False
+
+
+SEARCH_TYPE = "Search"
+"""Type of what a call targets that looks through many resources at once."""
+SERVICE_TYPE = "Service"
+"""Type of what a call targets that names nothing narrower."""
+UNKNOWN_ID = "?"
+"""Id of the container that a resource lies in and that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +271,8 @@ class ToolFacts:
     offered: bool = True
     secret_args: tuple[str, ...] = ()
     """Arguments that hold secrets though their names do not say so; redacted whole."""
+    target: str = ""
+    """How its resource is found: a name of the connector's mapper; `search`: it crosses resources; nothing: unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +298,12 @@ class Connector:
     """The shared credential of a custom connector, sealed under the server's key; None when per member."""
     id: str = ""
     """UUID of a custom connector; the key for the others. Bound into the seal of the shared credential."""
+    resource_types: Mapping[str, ResourceType] = field(default_factory=dict)
+    """By name."""
+    condition_types: Mapping[str, ConditionType] = field(default_factory=dict)
+    """By name."""
+    restrictions: Mapping[str, RestrictionType] = field(default_factory=dict)
+    """Those of `repositories`, `channels` and `pages` that it knows."""
 
 
 @dataclass(frozen=True, slots=True)
