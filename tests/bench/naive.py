@@ -1,19 +1,29 @@
 """What people write: FastAPI and an HTTP client, with the same features, each done in the straightforward way.
 
-The key by its digest, a token bucket, parsed policy handles, a row committed for each call, the member's token
-opened for each call. Measured against; never a part of Wicket. Its configuration is in `NAIVE`, as JSON.
+- The bearer is looked up by its keyed digest in the database; a token bucket for each key.
+- The body is parsed strictly: no name twice in an object, no NaN.
+- Cedar decides with handles that were parsed once, under the session's count of denials, which is read and kept
+  in the transaction that records the call; a tool that is not as its owner has read it is denied.
+- The call is a row of its own, committed before it is forwarded; how it ended is another, committed behind the
+  answer. Both are links of one chain of hashes; secrets are taken out of the arguments by their names and looks.
+  The log is indexed by time, member, tool and decision (naive_log.py).
+- The member's token is read from the database and opened with a key that is made of the bearer.
+- The database is called in threads, as FastAPI does, and HTTP connections are kept.
+
+Nothing is slow on purpose, and nothing is shared between calls but connections and parsed policies. Measured
+against; never a part of Wicket. Its configuration is in `NAIVE`, as JSON.
 """
 
 import hmac
 import json
 import os
-import threading
+import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, Any
-from uuid import uuid4
 
 import cedarpy
 import httpx2
@@ -21,10 +31,11 @@ import uvicorn
 from fastapi import FastAPI, Header, HTTPException, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
-from pysqlite3 import dbapi2 as sqlite
+from starlette.background import BackgroundTask
 
+from tests.bench.naive_log import Call, Log, Verdict
 from tests.bench.policies import SERVICE, policies
-from wicket.core.keys import Binding, key_pair, open_sealed, seal
+from wicket.core.keys import Binding, key_pair, open_sealed, private_key, seal
 from wicket.core.policy.compile import compile_policy
 from wicket.core.policy.document import parse_policy
 
@@ -32,6 +43,8 @@ NAMESPACE = "Custom_benchMCP"
 DIGEST_KEY = b"the digest key of the naive proxy"
 BINDING = Binding("agent", "member", SERVICE, "connection")
 TIERS = {"work": "read", "erase": "destructive"}
+SECRET_NAME = re.compile(r"token|password|secret|authorization|credential|cookie|api_?key", re.IGNORECASE)
+SECRET_TEXT = re.compile(r"gh[pousr]_\w{10}|xox[a-z]-|sk-[\w-]{20}|AKIA[A-Z0-9]{12}|eyJ[\w-]+\.|Bearer \S{6}")
 
 
 @dataclass
@@ -54,25 +67,30 @@ class Bucket:
         return True
 
 
-class Audit:
-    """A row, committed."""
+def parse_strictly(body: bytes) -> Any:
+    """Raises ValueError."""
+    return json.loads(body, object_pairs_hook=_object, parse_constant=_no_constant)
 
-    def __init__(self, path: str) -> None:
-        self._lock = threading.Lock()
-        self._database = sqlite.connect(path, check_same_thread=False)
-        self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.execute("PRAGMA synchronous=FULL")
-        self._database.execute(
-            "CREATE TABLE audit (id TEXT PRIMARY KEY, at REAL, member TEXT, tool TEXT, decision TEXT, body TEXT)"
-        )
 
-    def write(self, member: str, tool: str, decision: str, arguments: object) -> None:
-        with self._lock:
-            self._database.execute(
-                "INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?)",
-                (str(uuid4()), time.time(), member, tool, decision, json.dumps(arguments)),
-            )
-            self._database.commit()
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise ValueError("a name stands twice in an object")
+    return made
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def redacted(value: object) -> object:
+    if isinstance(value, dict):
+        return {
+            name: "[redacted]" if SECRET_NAME.search(name) else redacted(item) for name, item in value.items()
+        }
+    if isinstance(value, list):
+        return [redacted(item) for item in value]
+    return "[redacted]" if isinstance(value, str) and SECRET_TEXT.search(value) else value
 
 
 def parsed_policies() -> cedarpy.PolicySet:
@@ -101,14 +119,43 @@ def parsed_entities() -> cedarpy.Entities:
     )
 
 
-def build(config: dict[str, str]) -> FastAPI:
-    key = config["key"]
-    private, public = key_pair(key)
-    sealed = seal(config["token"].encode(), public, BINDING)
-    members = {hmac.digest(DIGEST_KEY, key.encode(), "sha256"): "member"}
-    bucket = Bucket(1e6, 1e6)
-    audit = Audit(config["database"])
+def filled_log(config: dict[str, str]) -> Log:
+    """With one member, whose token is sealed, and the tools, reviewed."""
+    log, key = Log(config["database"]), config["key"]
+    sealed = seal(config["token"].encode(), key_pair(key)[1], BINDING)
+    log.add_member(digest_of(key), "key", "member", SERVICE, sealed)
+    for tool in TIERS:
+        log.add_tool(SERVICE, tool, definition=tool)
+    return log
+
+
+def digest_of(bearer: str) -> bytes:
+    return hmac.digest(DIGEST_KEY, bearer.encode(), "sha256")
+
+
+def judging() -> Callable[[str, str, int], Verdict]:
+    """(tool, address, denials of the session) -> what Cedar says."""
     policy_set, entities = parsed_policies(), parsed_entities()
+
+    def judged(tool: str, caller: str, denials: int) -> Verdict:
+        request: dict[str, Any] = {
+            "principal": {"type": f"{NAMESPACE}::User", "id": "user"},
+            "action": {"type": f"{NAMESPACE}::Action", "id": tool},
+            "resource": {"type": f"{NAMESPACE}::Service", "id": SERVICE},
+            "context": {
+                "ip": {"__extn": {"fn": "ip", "arg": caller}},
+                "session": {"denyCount": denials},
+            },
+        }
+        result = cedarpy.is_authorized(request, policy_set, entities)
+        return Verdict(result.allowed, result.diagnostics.reasons)
+
+    return judged
+
+
+def build(config: dict[str, str]) -> FastAPI:
+    log, judged = filled_log(config), judging()
+    buckets: dict[str, Bucket] = {}
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -119,43 +166,56 @@ def build(config: dict[str, str]) -> FastAPI:
 
     app = FastAPI(lifespan=lifespan)
 
-    def is_allowed(tool: str, caller: str) -> bool:
-        request: dict[str, Any] = {
-            "principal": {"type": f"{NAMESPACE}::User", "id": "user"},
-            "action": {"type": f"{NAMESPACE}::Action", "id": tool},
-            "resource": {"type": f"{NAMESPACE}::Service", "id": SERVICE},
-            "context": {
-                "ip": {"__extn": {"fn": "ip", "arg": caller}},
-                "session": {"denyCount": 0},
-            },
-        }
-        return cedarpy.is_authorized(request, policy_set, entities).allowed
+    async def forwarded(message: Any, bearer: str, member: str) -> httpx2.Response:
+        sealed = await run_in_threadpool(log.find_sealed, member, SERVICE)
+        if sealed is None:
+            raise HTTPException(412)
+        token = open_sealed(sealed, private_key(bearer), BINDING).decode()
+        headers = {"Authorization": f"Bearer {token}", "Accept": "application/json, text/event-stream"}
+        try:
+            answer: httpx2.Response = await app.state.client.post(
+                config["upstream"], json=message, headers=headers
+            )
+        except httpx2.HTTPError as error:
+            raise HTTPException(502) from error
+        return answer
 
     @app.post("/mcp")
-    async def call(request: Request, authorization: Annotated[str, Header()]) -> Response:
+    async def call(
+        request: Request,
+        authorization: Annotated[str, Header()],
+        x_claude_code_session_id: Annotated[str, Header()] = "",
+    ) -> Response:
         bearer = authorization.removeprefix("Bearer ")
-        member = members.get(hmac.digest(DIGEST_KEY, bearer.encode(), "sha256"))
-        if member is None:
+        found = await run_in_threadpool(log.find_key, digest_of(bearer))
+        if found is None:
             raise HTTPException(401)
-        if not bucket.take():
+        key, member = found
+        if not buckets.setdefault(key, Bucket(1e6, 1e6)).take():
             raise HTTPException(429)
-        message = await request.json()
+        try:
+            message = parse_strictly(await request.body())
+        except ValueError as error:
+            raise HTTPException(400, str(error)) from error
         name = message["params"]["name"].removeprefix(f"{SERVICE}__")
         caller = request.client.host if request.client else ""
-        allowed = is_allowed(name, caller)
-        decision = "ALLOW" if allowed else "DENY"
-        await run_in_threadpool(audit.write, member, name, decision, message["params"]["arguments"])
-        if not allowed:
-            error = {"code": -32600, "message": f"Authorization denied: {name}"}
-            return JSONResponse({"jsonrpc": "2.0", "id": message["id"], "error": error})
-        token = open_sealed(sealed, private, BINDING).decode()
+        arguments = redacted(message["params"]["arguments"])
+        made = Call(key, member, x_claude_code_session_id, SERVICE, name, caller, arguments)
+        entry, verdict = await run_in_threadpool(log.record, made, partial(judged, name, caller))
+        if not verdict.allowed:
+            refusal = {"code": -32600, "message": f"Authorization denied: {name}"}
+            return JSONResponse({"jsonrpc": "2.0", "id": message["id"], "error": refusal})
         message["params"]["name"] = name
-        answer = await app.state.client.post(
-            config["upstream"],
-            json=message,
-            headers={"Authorization": f"Bearer {token}", "Accept": "application/json, text/event-stream"},
-        )
-        return Response(answer.content, answer.status_code, media_type=answer.headers["content-type"])
+        sent_s = time.perf_counter()
+        try:
+            answer = await forwarded(message, bearer, member)
+        except HTTPException:
+            await run_in_threadpool(log.end, entry, "failed", 1000 * (time.perf_counter() - sent_s), 0, 0)
+            raise
+        took_ms = 1000 * (time.perf_counter() - sent_s)
+        body, status = answer.content, answer.status_code
+        ended = BackgroundTask(log.end, entry, "ok", took_ms, status, len(body))
+        return Response(body, status, media_type=answer.headers["content-type"], background=ended)
 
     return app
 
