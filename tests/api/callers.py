@@ -252,6 +252,7 @@ async def make_objects(
         "tokenId": token["id"],
         "sessionId": session.session.id,
         "entryId": entry_id,
+        "toolSessionId": (await owner.get(f"/api/audit/{entry_id}"))["sessionId"],
         "key": "mine",
     }
 
@@ -276,4 +277,5 @@ async def enrol(wicket: Instance, person: Person) -> None:
 
 def made_up(name: str) -> str:
     """What nothing has as its id."""
-    return "nobodys" if name == "key" else str(uuid4())
+    made: dict[str, str] = {"key": "nobodys", "toolSessionId": f"ts_{uuid4().hex[:24]}"}
+    return made.get(name, str(uuid4()))

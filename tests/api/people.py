@@ -233,6 +233,7 @@ async def open_instance(
         mock_call=no_proxy,
         vet_url=vet_url,
         readers=LogReaders(database, Tail(database)),
+        tool_session_idle=timedelta(minutes=30),
         tiers_from_annotations=frozenset({"notes"}),
     )
     api = _FREE.pop() if _FREE else build_api(parts)

@@ -68,8 +68,7 @@ async def test_sessions_are_listed_last_active_first(database: Database) -> None
         "all": {},
         "page": {"limit": 2, "offset": 1},
         "of b": {"member_id": "b"},
-        "live": {"live": True},
-        "ended": {"live": False},
+        "active": {"active_since": NOW + timedelta(seconds=2)},
     }
     listed = {
         name: await database.read(partial(sessions.list_sessions, agent_id="a", **filters))
@@ -79,8 +78,7 @@ async def test_sessions_are_listed_last_active_first(database: Database) -> None
         "all": (["ts_3", "ts_2", "ts_1", "ts_0", "ts_b"], 5),
         "page": (["ts_2", "ts_1"], 5),
         "of b": (["ts_b"], 1),
-        "live": (["ts_3", "ts_2", "ts_1", "ts_0"], 4),
-        "ended": (["ts_b"], 1),
+        "active": (["ts_3", "ts_2"], 2),
     }
 
 
@@ -109,7 +107,9 @@ async def test_an_idle_session_is_active_no_more(database: Database) -> None:
     await database.change(plant, "ts_1", agents=[])
     session = await database.read(sessions.get_session, agent_id="a", session_id="ts_1")
     assert session.is_active(now=NOW + IDLE, idle=IDLE)
-    assert not session.is_active(now=NOW + IDLE + timedelta(microseconds=1), idle=IDLE)
+    late = NOW + IDLE + timedelta(microseconds=1)
+    assert not session.is_active(now=late, idle=IDLE)
+    assert session.end(now=late, idle=IDLE) == (NOW + IDLE, EndReason.INACTIVITY)
 
 
 async def test_a_page_that_is_too_large_is_refused(database: Database) -> None:

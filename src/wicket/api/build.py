@@ -24,6 +24,7 @@ from wicket.api import (
     reading,
     stats,
     tokens,
+    tool_sessions,
     tools,
     versions,
 )
@@ -45,6 +46,7 @@ GROUPS: Final = (
     tools,
     policies,
     versions,
+    tool_sessions,
     mock_calls,
     # Before `audit`, which would take their names for ids of entries.
     stats,

@@ -53,6 +53,7 @@ PolicyId = Annotated[str, Path(alias="policyId", **_UUID)]
 InviteId = Annotated[str, Path(alias="inviteId", **_UUID)]
 SessionId = Annotated[str, Path(alias="sessionId", **_UUID)]
 TokenId = Annotated[str, Path(alias="tokenId", **_UUID)]
+ToolSessionId = Annotated[str, Path(alias="toolSessionId", pattern=r"^ts_[0-9a-f]{24}$")]
 EntryId = Annotated[str, Path(alias="entryId", **_UUID)]
 Service = Annotated[str, Path(alias="service", pattern=_SERVICE)]
 ConnectorKey = Annotated[str, Path(alias="key", pattern=_SERVICE)]
@@ -90,6 +91,8 @@ class ApiParts:
     """Raise Invalid for an upstream address that must not be reached from here."""
     readers: LogReaders
     """Who reads the log for long."""
+    tool_session_idle: timedelta
+    """After which silence a tool session has ended."""
     tiers_from_annotations: frozenset[str] = frozenset()
     """Keys of the local servers whose annotations are accepted as tiers when an agent first enables them."""
 

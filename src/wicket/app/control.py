@@ -68,6 +68,7 @@ def api_parts(
         mock_call=mock_calls.make,
         vet_url=partial(check_url, policy=policy),
         readers=LogReaders(database, tail),
+        tool_session_idle=timedelta(seconds=settings.session_idle_s),
         forget_tools=lambda _agent_id, service: upstream.forget(service=service),
     )
 

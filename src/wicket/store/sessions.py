@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -14,6 +14,8 @@ from wicket.store import tables
 from wicket.store.changes import record_change
 from wicket.store.instants import from_us, to_us
 from wicket.store.page import PAGE_DEFAULT, Page, check_page
+
+COUNTED_MAX: Final = 10_000
 
 _S = tables.tool_sessions.c
 
@@ -40,8 +42,19 @@ class ToolSession:
     ended_reason: EndReason | None
 
     def is_active(self, *, now: datetime, idle: timedelta) -> bool:
-        """Whether its next call would go on counting; a session that went idle ends when somebody calls again."""
-        return self.ended_at is None and now - self.last_activity_at <= idle
+        """Whether its next call would go on counting."""
+        return self.end(now=now, idle=idle) is None
+
+    def end(self, *, now: datetime, idle: timedelta) -> tuple[datetime, EndReason] | None:
+        """When and why it ended, None while it goes on.
+
+        One that went idle has ended, though its row says so only when somebody calls again.
+        """
+        if self.ended_at is not None and self.ended_reason is not None:
+            return self.ended_at, self.ended_reason
+        if now - self.last_activity_at > idle:
+            return self.last_activity_at + idle, EndReason.INACTIVITY
+        return None
 
 
 def list_sessions(
@@ -49,20 +62,22 @@ def list_sessions(
     *,
     agent_id: str,
     member_id: str | None = None,
-    live: bool | None = None,
+    active_since: datetime | None = None,
     limit: int = PAGE_DEFAULT,
     offset: int = 0,
 ) -> Page[ToolSession]:
-    """The sessions of an agent, last active first; `live` True leaves out those that have ended, False the others."""
+    """The sessions of an agent, last active first; with `active_since`, those that go on and called since then.
+
+    More than `COUNTED_MAX` are not counted.
+    """
     check_page(limit=limit, offset=offset)
     wanted = [_S.agent_id == agent_id]
     if member_id is not None:
         wanted.append(_S.member_id == member_id)
-    if live is not None:
-        wanted.append(_S.ended_at.is_(None) if live else _S.ended_at.is_not(None))
-    total = tx.execute(
-        sa.select(sa.func.count()).select_from(tables.tool_sessions).where(*wanted)
-    ).scalar_one()
+    if active_since is not None:
+        wanted += [_S.ended_at.is_(None), _S.last_activity_at >= to_us(active_since)]
+    counted = sa.select(_S.id).where(*wanted).limit(COUNTED_MAX).subquery()
+    total = tx.execute(sa.select(sa.func.count()).select_from(counted)).scalar_one()
     rows = tx.execute(
         sa.select(tables.tool_sessions)
         .where(*wanted)
@@ -73,11 +88,14 @@ def list_sessions(
     return Page([_session_of(row) for row in rows], total)
 
 
-def get_session(tx: sa.Connection, *, agent_id: str, session_id: str) -> ToolSession:
-    """A session, live or ended; raises NotFound."""
-    row = tx.execute(
-        sa.select(tables.tool_sessions).where(_S.agent_id == agent_id, _S.id == session_id)
-    ).one_or_none()
+def get_session(
+    tx: sa.Connection, *, agent_id: str, session_id: str, member_id: str | None = None
+) -> ToolSession:
+    """A session, live or ended; raises NotFound, with `member_id` also for another member's."""
+    wanted = [_S.agent_id == agent_id, _S.id == session_id]
+    if member_id is not None:
+        wanted.append(_S.member_id == member_id)
+    row = tx.execute(sa.select(tables.tool_sessions).where(*wanted)).one_or_none()
     if row is None:
         raise NotFound(f"there is no session `{session_id}` of this agent: list its sessions to find the id")
     return _session_of(row)
