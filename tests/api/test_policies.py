@@ -201,3 +201,37 @@ async def test_policies_of_an_untrusted_agent_are_one_members(wicket: Instance) 
     await bob.put(f"{path}/{policy['id']}", {**PERMIT, "memberId": bobs}, expect=403)
     await bob.post(f"/api/policies/{policy['id']}/toggle", expect=403)
     await bob.post(f"/api/policies/{other['id']}/toggle", expect=404)
+
+
+async def test_two_versions_are_compared_in_words_and_as_cedar(wicket: Instance) -> None:
+    ada = await wicket.person("ada")
+    path = f"/api/agents/{await ada.make_agent()}/policies"
+    one = f"{path}/{(await ada.post(path, {**PERMIT}, expect=201))['id']}"
+    hours = {"hoursFrom": 9, "hoursTo": 17}
+    await ada.put(one, {**PERMIT, "tools": ["tier:read", "create_issue"], "time": hours})
+    await ada.put(one, {**PERMIT, "tools": ["tier:read", "create_issue"], "time": hours | {"hoursTo": 18}})
+    newest = await ada.get(f"{one}/diff")
+    assert (newest["from"], newest["to"]) == (2, 3)
+    assert newest["changes"] == [
+        {
+            "field": "time.hours",
+            "kind": "changed",
+            "before": "9-17",
+            "after": "9-18",
+            "text": "hours 9-17 -> 9-18",
+        }
+    ]
+    assert newest["cedar"].startswith("--- version 2\n+++ version 3\n@@")
+    assert [line for line in newest["cedar"].splitlines()[3:] if line[0] in "+-"] == [
+        "-when { context.time.hour >= 9 && context.time.hour <= 17 };",
+        "+when { context.time.hour >= 9 && context.time.hour <= 18 };",
+    ]
+    whole = await ada.query(f"{one}/diff", {"from": 3, "to": 1})
+    assert [change["text"] for change in whole["changes"]] == [
+        "removes tool create_issue",
+        "removes hours 9-18",
+    ]
+    same = await ada.query(f"{one}/diff", {"to": 1})
+    assert same == {"from": 1, "to": 1, "changes": [], "cedar": ""}
+    await ada.get(f"{one}/diff", expect=404, to=4)
+    assert (await ada.get(f"{one}/diff", expect=400, to=0))["field"] == "to"

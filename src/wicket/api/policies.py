@@ -15,7 +15,7 @@ from wicket.api.etags import IfMatch, put_etag
 from wicket.api.guards import Guard, by
 from wicket.api.http import AgentId, Asker, Caller, PageQuery, Parts, PolicyId, Text, guarded_router
 from wicket.api.models import In, ListOut, Out
-from wicket.connectors.services import catalog, custom_namespace
+from wicket.connectors.services import namespace_of
 from wicket.core.errors import Invalid
 from wicket.core.policy.document import PolicyDocument, parse_policy, render_policy
 from wicket.core.policy.engine import render_cedar
@@ -91,7 +91,7 @@ async def preview_policy(agent_id: AgentId, body: PolicyBody, caller: Caller, pa
     """What a policy compiles to, without saving it."""
     document, _ = _parse(body, parts.known_zones)
     await parts.db.read(_check, agent_id=agent_id, caller=caller, document=document)
-    return PreviewOut(cedar=render_cedar(document, _namespace(document.service)), lints=[])
+    return PreviewOut(cedar=render_cedar(document, namespace_of(document.service)), lints=[])
 
 
 async def read_policy(
@@ -204,11 +204,6 @@ def _parse(body: Mapping[str, Any], known_zones: frozenset[str]) -> tuple[Policy
     if note is not None and not isinstance(note, str):
         raise Invalid("`note` is a text", field="note")
     return parse_policy(raw, known_zones=known_zones), note
-
-
-def _namespace(service: str) -> str:
-    connector = catalog().get(service)
-    return custom_namespace(service) if connector is None else connector.namespace
 
 
 def tagged(policy: StoredPolicy, response: Response) -> PolicyOut:

@@ -1,8 +1,9 @@
-"""Versions of a policy: every save, and going back to one."""
+"""Versions of a policy: every save, what differs between two of them, and going back to one."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import Field
@@ -13,7 +14,10 @@ from wicket.api.guards import Guard, by
 from wicket.api.http import AgentId, Asker, Caller, PageQuery, Parts, PolicyId, guarded_router
 from wicket.api.models import In, ListOut, Out
 from wicket.api.policies import PolicyOut, tagged
-from wicket.core.policy.document import render_policy
+from wicket.connectors.services import namespace_of
+from wicket.core.policy.diff import ChangeKind, compare, unified
+from wicket.core.policy.document import PolicyDocument, render_policy
+from wicket.core.policy.engine import render_cedar
 from wicket.store import policies, rights
 from wicket.store.db import Transaction
 from wicket.store.page import Page
@@ -50,12 +54,37 @@ class RollbackIn(In):
     note: str | None = None
 
 
+class DiffQuery(In):
+    from_: int | None = Field(
+        None, alias="from", ge=1, le=VERSION_MAX, description="the one before `to` without it"
+    )
+    to: int | None = Field(None, ge=1, le=VERSION_MAX, description="the current version without it")
+
+
+class DifferenceOut(Out):
+    field: str = Field(description="dotted; `time.hours` stands for both hours")
+    kind: ChangeKind
+    before: Any = Field(description="null for what was added")
+    after: Any = Field(description="null for what was removed")
+    text: str = Field(description="for people: `adds tool delete_file`, `hours 9-17 -> 8-18`")
+
+
+class DiffOut(Out):
+    from_: int = Field(alias="from")
+    to: int
+    changes: Sequence[DifferenceOut]
+    cedar: str = Field(
+        description="the two Cedar texts as `diff -u` compares them; empty where they are the same"
+    )
+
+
 def routes() -> APIRouter:
-    """`/versions` and `/rollback` of a policy."""
+    """`/versions`, `/diff` and `/rollback` of a policy."""
     router = guarded_router("policies")
     one = "/api/agents/{agentId}/policies/{policyId}"
     router.get(one + "/versions", **by(Guard.POLICY_READER))(list_versions)
     router.get(one + "/versions/{version}", **by(Guard.POLICY_READER))(read_version)
+    router.get(one + "/diff", **by(Guard.POLICY_READER))(diff_versions)
     codes = ("unknown_service", "unknown_tool", "version_conflict")
     router.post(one + "/rollback", **by(Guard.OWNER, *codes))(rollback_policy)
     return router
@@ -84,6 +113,31 @@ async def read_version(
         _read_version, agent_id=agent_id, policy_id=policy_id, version=version, caller=caller
     )
     return VersionOut.of(found)
+
+
+async def diff_versions(
+    agent_id: AgentId,
+    policy_id: PolicyId,
+    query: Annotated[DiffQuery, Query()],
+    caller: Caller,
+    parts: Parts,
+) -> DiffOut:
+    """What one version of a policy says and another does not; without parameters, what the newest save changed."""
+    before, after = await parts.db.read(
+        _read_versions, agent_id=agent_id, policy_id=policy_id, caller=caller, query=query
+    )
+    names = (f"version {before.version}", f"version {after.version}")
+    changes = compare(before.document, after.document)
+    return DiffOut.model_validate({
+        "from": before.version,
+        "to": after.version,
+        "changes": [asdict(change) for change in changes],
+        "cedar": unified(_cedar(before.document), _cedar(after.document), names=names),
+    })  # fmt: skip
+
+
+def _cedar(document: PolicyDocument) -> str:
+    return render_cedar(document, namespace_of(document.service))
 
 
 async def rollback_policy(
@@ -147,3 +201,12 @@ def _read_version(
 ) -> PolicyVersion:
     rights.require_visible_policy(tx, agent_id=agent_id, policy_id=policy_id, account_id=caller.account_id)
     return policies.get_version(tx, agent_id=agent_id, policy_id=policy_id, version=version)
+
+
+def _read_versions(
+    tx: Transaction, *, agent_id: str, policy_id: str, caller: Asker, query: DiffQuery
+) -> tuple[PolicyVersion, PolicyVersion]:
+    current = rights.require_visible_policy(
+        tx, agent_id=agent_id, policy_id=policy_id, account_id=caller.account_id
+    )
+    return policies.get_versions(tx, policy=current, before=query.from_, after=query.to)

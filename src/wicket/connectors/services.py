@@ -93,6 +93,12 @@ def custom_namespace(key: str) -> str:
     return f"Custom_{key}MCP"
 
 
+def namespace_of(service: str) -> str:
+    """The Cedar namespace of a service, whatever it is and whether it is there or not."""
+    connector = catalog().get(service)
+    return custom_namespace(service) if connector is None else connector.namespace
+
+
 def is_reserved(key: str) -> bool:
     """Whether a custom connector may not have this key, because the catalog has it."""
     return key in SERVICES

@@ -11,6 +11,7 @@ from wicket.store.policies.reads import (
     find_agent_of,
     get_policy,
     get_version,
+    get_versions,
     list_policies,
     list_versions,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "find_agent_of",
     "get_policy",
     "get_version",
+    "get_versions",
     "list_policies",
     "list_versions",
     "load_known_tools",

@@ -110,6 +110,19 @@ def get_version(tx: sa.Connection, *, agent_id: str, policy_id: str, version: in
     return _version_of(row)
 
 
+def get_versions(
+    tx: sa.Connection, *, policy: StoredPolicy, before: int | None, after: int | None
+) -> tuple[PolicyVersion, PolicyVersion]:
+    """Two saves to compare: without `after` the current one, without `before` the one before that; raises NotFound."""
+    to = policy.version if after is None else after
+    start = max(to - 1, 1) if before is None else before
+    older, newer = (
+        get_version(tx, agent_id=policy.agent_id, policy_id=policy.id, version=number)
+        for number in (start, to)
+    )
+    return older, newer
+
+
 def find_agent_of(tx: sa.Connection, *, policy_id: str) -> str | None:
     """The agent that a live policy belongs to."""
     return tx.execute(
