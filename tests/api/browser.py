@@ -98,6 +98,6 @@ async def open_browser(
     wicket: Instance, stack: AsyncExitStack, *, ip: str = "192.0.2.1", base_url: str = RULES.base_url
 ) -> Browser:
     """A browser with no cookies, that closes with the stack."""
-    transport = httpx2.ASGITransport(app=wicket.api, client=(ip, 1))
+    transport = httpx2.ASGITransport(app=wicket.served, client=(ip, 1))
     http = httpx2.AsyncClient(transport=transport, base_url=base_url, headers={"User-Agent": "Tests/1"})
     return Browser(wicket, await stack.enter_async_context(http))

@@ -160,7 +160,7 @@ class Scene:
         return answer
 
     def _with_cookie(self, caller: Caller, cookie: str) -> list[tuple[str, str]]:
-        sent = [("Cookie", f"{self.wicket.api.state.parts.jar.name}={cookie}")]
+        sent = [("Cookie", f"{self.wicket.parts.jar.name}={cookie}")]
         if caller is not Caller.SESSION_WITHOUT_CSRF:
             sent.append((CSRF_HEADER, csrf_token(cookie)))
         if caller is Caller.SESSION_OF_FOREIGN_PAGE:

@@ -12,7 +12,7 @@ import httpx2
 from fastapi import FastAPI
 
 from tests.api.as_described import AsDescribed
-from wicket.api import ApiParts, build_api
+from wicket.api import ApiParts, Served, build_api
 from wicket.core.errors import Invalid, Unavailable, UpstreamFailed
 from wicket.core.keys import ServerKeys
 from wicket.core.mock import MockAnswer, MockCall
@@ -48,8 +48,6 @@ STDIO: Final = MappingProxyType(
     }
 )
 ZONES: Final = frozenset(available_timezones())
-_FREE: Final[list[FastAPI]] = []
-"""Applications that no instance uses any more: building one takes longer than most tests."""
 PERMIT: Final = MappingProxyType(
     {"name": "Reads", "service": "github", "effect": "permit", "tools": ["tier:read"]}
 )
@@ -136,14 +134,23 @@ class Instance:
 
     database: Database
     servers: Servers
-    api: FastAPI
+    served: Served
     stack: AsyncExitStack
     mails: list[str]
     """What would have been sent, oldest first."""
 
+    @property
+    def api(self) -> FastAPI:
+        """Its routes, and what they say of themselves."""
+        return self.served.api
+
+    @property
+    def parts(self) -> ApiParts:
+        return self.served.parts
+
     def client(self, token: str | None = None) -> httpx2.AsyncClient:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        transport = httpx2.ASGITransport(app=AsDescribed(self.api))
+        transport = httpx2.ASGITransport(app=AsDescribed(self.served))
         return httpx2.AsyncClient(transport=transport, base_url="http://wicket.test", headers=headers)
 
     async def person(self, name: str, scopes: Collection[Scope] = BOTH) -> Person:
@@ -236,11 +243,8 @@ async def open_instance(
         tool_session_idle=timedelta(minutes=30),
         tiers_from_annotations=frozenset({"notes"}),
     )
-    api = _FREE.pop() if _FREE else build_api(parts)
-    api.state.parts = parts
     async with AsyncExitStack() as stack:
-        yield Instance(database, servers, api, stack, mails)
-    _FREE.append(api)
+        yield Instance(database, servers, build_api(parts), stack, mails)
 
 
 def names_of(page: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:

@@ -72,7 +72,7 @@ async def test_pages_of_changes_follow_one_another(wicket: Instance) -> None:
             agent_id=agent_id,
             actor_id=None,
             body={"number": number},
-            now=wicket.api.state.parts.now(),
+            now=wicket.parts.now(),
             agents=(),
         )
     seen, cursor = [], None

@@ -88,7 +88,7 @@ async def test_a_member_exports_own_calls_without_the_policies(scene: Scene) -> 
 
 
 async def test_an_account_has_only_so_many_exports_at_a_time(wicket: Instance, scene: Scene) -> None:
-    exports = wicket.api.state.parts.readers.exports
+    exports = wicket.parts.readers.exports
     leave, *_ = [exports.take(scene.owner.account_id) for _ in range(EXPORTS_OF_ACCOUNT_MAX)]
     refused = await scene.owner.http.get("/api/audit/export")
     assert (refused.status_code, refused.json()["code"]) == (429, "too_many_readers")

@@ -225,7 +225,7 @@ async def test_what_nobody_expected_is_a_problem_without_details(database: Datab
         raise RuntimeError("the password is swordfish")
 
     async with open_instance(database, Servers(), status=broken) as wicket:
-        transport = httpx2.ASGITransport(app=wicket.api, raise_app_exceptions=False)
+        transport = httpx2.ASGITransport(app=wicket.served, raise_app_exceptions=False)
         async with httpx2.AsyncClient(transport=transport, base_url="http://wicket.test") as client:
             response = await client.get("/api/status")
     assert (response.status_code, response.json()["code"]) == (500, "internal_error")

@@ -7,11 +7,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from fastapi import FastAPI
 
 from tests.events import bearer, listening
 from tests.instance import AgentUnderTest, Instance, now
 from tests.upstreams.recording import RecordingUpstream
+from wicket.api import Served
 from wicket.runtime.reading import VIEWS_OF_ACCOUNT_MAX, LogReaders
 from wicket.store import accounts, dashboard_sessions, members
 from wicket.store.accounts import Scope
@@ -33,9 +33,8 @@ class Scene:
     @property
     def readers(self) -> LogReaders:
         api = self.wicket.parts.front.api
-        assert isinstance(api, FastAPI)
-        readers: LogReaders = api.state.parts.readers
-        return readers
+        assert isinstance(api, Served)
+        return api.parts.readers
 
     async def call(self, key: str, tool: str = "fake__echo") -> None:
         await self.wicket.call(key, tool, {"text": "hello"})

@@ -114,8 +114,8 @@ class Asker:
 
 
 def parts_of(request: Request) -> ApiParts:
-    """The parts of the application that serves this request, or those that the request was given for itself."""
-    parts: ApiParts = getattr(request.state, "parts", request.app.state.parts)
+    """What the instance that serves this request is built from, or what the request was given for itself."""
+    parts: ApiParts = request.state.parts
     return parts
 
 

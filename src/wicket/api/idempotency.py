@@ -64,7 +64,7 @@ def once(handle: Handler) -> Handler:
         key = _key_of(request)
         if key is None:
             return await handle(request)
-        parts, account_id = request.app.state.parts, request.state.asker.account_id
+        parts, account_id = request.state.parts, request.state.asker.account_id
         binding = Binding.of_answer(account_id, key)
         found = await parts.db.change(
             idempotency.claim,
