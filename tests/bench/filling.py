@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateIndex
 
 from tests.bench.big_log import BATCH_ROWS, DAYS, Calls, World, insert_world, make_world
 from tests.databases import Location
@@ -93,9 +95,7 @@ def _finish(tx: sa.Connection, chains: "_Chains", now_us: int) -> None:
     if tx.dialect.name == "postgresql":
         last = max(chains.started_at)
         tx.exec_driver_sql(f"SELECT setval(pg_get_serial_sequence('writers', 'id'), {last})")
-        tx.exec_driver_sql("SET LOCAL maintenance_work_mem = '1GB'")
-        for index in (index for table in INDEXED for index in table.indexes):
-            index.create(tx)
+        return
     tx.exec_driver_sql("ANALYZE")
 
 
@@ -164,4 +164,9 @@ async def _putting_into_postgres(location: Location, names: statements.NameIds) 
                 await raw.copy_records_to_table(table, records=rows, columns=list(columns))
 
     yield put
+    await raw.execute("SET maintenance_work_mem = '1GB'")
+    for index in (index for table in INDEXED for index in table.indexes):
+        dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+        await raw.execute(str(CreateIndex(index).compile(dialect=dialect)))
+    await raw.execute("ANALYZE")
     await raw.close()

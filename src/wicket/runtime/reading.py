@@ -4,13 +4,12 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
-from sys import maxsize
 from typing import Final
 
 from wicket.core.errors import Limited
 from wicket.core.model import JsonObject
 from wicket.runtime.tail import Subscription, Tail
-from wicket.store.audit.export import BATCH_ROWS, Batch, read_batch, render_batch, render_head
+from wicket.store.audit.export import BATCH_ROWS, Lines, finish, next_span, read_lines, render_head
 from wicket.store.audit.fields import ExportFormat
 from wicket.store.audit.filters import AuditFilter
 from wicket.store.audit.following import Committed, position_now
@@ -24,6 +23,8 @@ EXPORTS_OF_ACCOUNT_MAX: Final = 3
 VIEWS_MAX: Final = 200
 VIEWS_OF_ACCOUNT_MAX: Final = 10
 TOLD_AT_ONCE: Final = 100
+CHUNK_BYTES: Final = 256 * 1024
+"""Of an export, handed on together."""
 RETRY_AFTER_S: Final = 5
 
 
@@ -71,28 +72,36 @@ async def export(
 ) -> AsyncGenerator[bytes]:
     """The entries that match, newest first, as the log stands now: `most` of them after the first `offset`.
 
-    While one batch is rendered, in a thread, the next is read.
+    While one batch is made ready, in a thread, the next is read.
     """
     until = await database.read(position_now)
-    rest = maxsize if most is None else most
+    rest, span = most, BATCH_ROWS
 
-    def read(place: Place) -> "asyncio.Task[Batch]":
-        limit = min(rest, BATCH_ROWS)
+    def read(place: Place) -> "asyncio.Task[Lines]":
         return asyncio.create_task(
             database.read(
-                read_batch, account_id=account_id, wanted=wanted, until=until, place=place, most=limit
+                read_lines,
+                account_id=account_id,
+                wanted=wanted,
+                until=until,
+                place=place,
+                form=form,
+                span=span,
+                most=rest,
             )
         )
 
     yield render_head(form)
-    reading: asyncio.Task[Batch] | None = read(Place(skip=offset))
+    reading: asyncio.Task[Lines] | None = read(Place(skip=offset))
     try:
         while reading is not None:
             batch = await reading
-            rest -= len(batch.entries)
-            reading = None if batch.resume is None or not rest else read(batch.resume)
-            if batch.entries:
-                yield await asyncio.to_thread(render_batch, batch, form)
+            rest = None if rest is None else rest - batch.count
+            span = next_span(span, batch.count)
+            reading = None if batch.resume is None or rest == 0 else read(batch.resume)
+            text = memoryview(await asyncio.to_thread(finish, batch.text, form))
+            for begin in range(0, len(text), CHUNK_BYTES):
+                yield bytes(text[begin : begin + CHUNK_BYTES])
     finally:
         if reading is not None:
             reading.cancel()

@@ -77,7 +77,7 @@ class MadeUp:
 
 async def make_up(location: Location, database: Database, *, entries: int, seed: int = 1) -> MadeUp:
     """People, agents, policies, and a log of two writers."""
-    await database.change(_people, agents=())
+    await database.change(make_people, agents=())
     chance = random.Random(seed)
     made = MadeUp(seed, sessions=[f"ts_{number}" for number in range(3)])
     for writer in range(2):
@@ -94,7 +94,8 @@ async def make_up(location: Location, database: Database, *, entries: int, seed:
     return made
 
 
-def _people(tx: sa.Connection) -> None:
+def make_people(tx: sa.Connection) -> None:
+    """Accounts, agents, members and policies."""
     for account, name in ((OWNER, "owner"), (GUEST, "guest"), (STRANGER, "stranger")):
         tx.execute(sa.insert(tables.accounts).values(id=account, email=f"{name}@example.com", created_at=1))
     for agent, owner in OWNERS.items():

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wicket.store.audit.export import Batch, render_batch
+from wicket.store.audit.export import Batch, finish, lines_of
 from wicket.store.audit.fields import FIELDS, ExportFormat
 from wicket.store.audit.viewer import HOST
 
@@ -38,9 +38,13 @@ def batch_of(text: str) -> Batch:
     return Batch([row], {}, HOST, None)
 
 
+def line_of(text: str, form: ExportFormat) -> str:
+    return finish(b"\n".join(lines_of(batch_of(text), form)), form).decode()
+
+
 def rendered(text: str) -> tuple[str, dict[str, str]]:
     """The line of an entry, and what a reader of CSV makes of it."""
-    line = render_batch(batch_of(text), ExportFormat.CSV).decode()
+    line = line_of(text, ExportFormat.CSV)
     (row,) = csv.DictReader(StringIO(line, newline=""), fieldnames=list(FIELDS), strict=True)
     return line, row
 
@@ -92,5 +96,5 @@ def test_whatever_is_recorded_an_entry_is_a_line_with_a_cell_for_each_field(text
     assert (row["id"], row["seq"], row["hash"], row["durationMs"]) == ("id", "7", "01", "")
     assert not row["tool"].startswith(("=", "+", "-", "@", "\t", "\r"))
     assert json.loads(row["toolArgs"]) == {text: [text, -1]}
-    (entry,) = render_batch(batch_of(text), ExportFormat.JSONL).decode().splitlines()
+    (entry,) = line_of(text, ExportFormat.JSONL).splitlines()
     assert json.loads(entry)["tool"] == text

@@ -6,18 +6,18 @@ at the beginning and left out. So whoever reads slowly holds nothing open, and n
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
 import sqlalchemy as sa
 
 from wicket.core.model import Json, JsonObject
-from wicket.store.audit.fields import FIELDS, ExportFormat
+from wicket.store.audit.fields import FIELDS, STRUCTURED, ExportFormat
 from wicket.store.audit.filters import AuditFilter
 from wicket.store.audit.following import Position
-from wicket.store.audit.lanes import Lane, Place, Search, find_ids
+from wicket.store.audit.lanes import Condition, Lane, Place, Search, find_ids
+from wicket.store.audit.lines import make_lines
 from wicket.store.audit.planning import plan
 from wicket.store.audit.render import (
     SELECT_ENDINGS,
@@ -32,16 +32,13 @@ from wicket.store.audit.render import (
 )
 from wicket.store.audit.viewer import Viewer, viewer_of
 
-BATCH_ROWS: Final = 1_000
-"""Some three megabytes of rows: an export holds two batches, and what one of them was made into."""
+BATCH_ROWS: Final = 2_000
+"""Some three megabytes of lines: an export holds two batches, and what one of them is made into."""
 LOOKED_AT: Final = 5_000
-"""Entries that a batch is looked for in, where not all of them match."""
-STRUCTURED: Final = tuple(
-    place
-    for place, name in enumerate(FIELDS)
-    if name in {"toolArgs", "matchedPolicyIds", "matchedPolicyNames", "matchedPolicies", "resources"}
-)
-"""Where cells are lists and objects, written as JSON."""
+"""Entries at most that a batch is looked for in, where not all of them match."""
+LEFT_ROWS: Final = 200
+"""Entries that are rendered here together, since the database has left them to us."""
+_STRUCTURED: Final = tuple(place for place, name in enumerate(FIELDS) if name in STRUCTURED)
 _FORMULA: Final = re.compile(rb',"(?=[=+\-@]|\\[tr])')
 """Before what a spreadsheet takes for the beginning of something to calculate."""
 _SUSPECT: Final = re.compile(rb',"[=+\-@\\]')
@@ -84,7 +81,7 @@ def read_batch(
     if search is None:
         return Batch((), {}, viewer, None)
     lane = search.lanes[0]
-    if len(search.lanes) == 1 and lane.id is audit.id and not place.skip:
+    if _is_straight(search) and not place.skip:
         rows, resume = _walk(tx, search, lane, place, most)
     else:
         found = find_ids(tx, search, place, limit=most)
@@ -95,6 +92,17 @@ def read_batch(
     return Batch(entries, _endings(tx, entries, until, is_dense=is_dense), viewer, resume)
 
 
+def _is_straight(search: Search) -> bool:
+    """Whether there is but one index to walk along, and it leads to entries."""
+    return len(search.lanes) == 1 and search.lanes[0].id is audit.id
+
+
+def _edge(tx: sa.Connection, search: Search, lane: Lane, place: Place, span: int) -> str | None:
+    """The last of the next so many entries along an index; None when there are fewer."""
+    ids = sa.select(lane.id).where(*search.conditions(lane, place.before)).order_by(lane.id.desc())
+    return tx.execute(ids.limit(1).offset(span - 1)).scalar()
+
+
 def _walk(
     tx: sa.Connection, search: Search, lane: Lane, place: Place, most: int
 ) -> tuple[Sequence[EntryRow], Place | None]:
@@ -102,8 +110,7 @@ def _walk(
     along = search.conditions(lane, place.before)
     last = None
     if search.is_checked:
-        ids = sa.select(lane.id).where(*along).order_by(lane.id.desc())
-        last = tx.execute(ids.limit(1).offset(LOOKED_AT - 1)).scalar()
+        last = _edge(tx, search, lane, place, LOOKED_AT)
         along += [] if last is None else [lane.id >= last]
     walk = SELECT_ENTRIES.where(*along, *search.checks).order_by(audit.id.desc()).limit(most)
     rows = _fetch(tx, walk)
@@ -138,41 +145,110 @@ def _fetch(tx: sa.Connection, statement: sa.Select[*tuple[Any, ...]]) -> Sequenc
     return rows
 
 
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Entries, newest first, each a line of JSON; `finish` makes of them what is sent."""
+
+    text: bytes
+    count: int
+    resume: Place | None
+    """Where the next ones begin; None: there are none."""
+
+
+def read_lines(
+    tx: sa.Connection,
+    *,
+    account_id: str | None,
+    wanted: AuditFilter,
+    until: Position,
+    place: Place,
+    form: ExportFormat,
+    span: int = BATCH_ROWS,
+    most: int | None = None,
+) -> Lines:
+    """The next entries that match, as `read_batch` finds them, made into lines by the database where it can.
+
+    Out of `span` entries; but `most` at most, when that is told.
+    """
+    viewer = viewer_of(tx, account_id=account_id)
+    search = plan(tx, wanted, viewer, until=until)
+    if search is None:
+        return Lines(b"", 0, None)
+    lane = search.lanes[0]
+    conditions: list[Condition]
+    if most is None and _is_straight(search) and search.recheck is None and not place.skip:
+        conditions = search.conditions(lane, place.before)
+        last = _edge(tx, search, lane, place, span)
+        resume = None if last is None else Place(last)
+        conditions += [*search.checks, *(() if last is None else (lane.id >= last,))]
+    else:
+        found = find_ids(tx, search, place, limit=min(most or BATCH_ROWS, BATCH_ROWS))
+        conditions, resume = [audit.id.in_(found.ids)], found.resume
+    text, count = make_lines(tx, conditions, viewer=viewer, until=until, form=form)
+    mark = b"{" if form is ExportFormat.JSONL else b"["
+    if count != text.startswith(mark) + text.count(b"\n" + mark):
+        text = _with_others(tx, text.split(b"\n"), mark, until=until, viewer=viewer, form=form)
+    return Lines(text, count, resume)
+
+
+def next_span(span: int, count: int) -> int:
+    """In how many entries to look for the next batch, after so many of them matched."""
+    return max(BATCH_ROWS, min(2 * span if 4 * count < span else BATCH_ROWS, LOOKED_AT))
+
+
+def _with_others(
+    tx: sa.Connection,
+    lines: list[bytes],
+    mark: bytes,
+    *,
+    until: Position,
+    viewer: Viewer,
+    form: ExportFormat,
+) -> bytes:
+    """The lines, with those that the database has left to us."""
+    left = [number for number, line in enumerate(lines) if not line.startswith(mark)]
+    for begin in range(0, len(left), LEFT_ROWS):
+        some = left[begin : begin + LEFT_ROWS]
+        ids = [lines[number].decode() for number in some]
+        entries = _fetch(tx, SELECT_ENTRIES.where(audit.id.in_(ids)).order_by(audit.id.desc()))
+        batch = Batch(entries, _endings(tx, entries, until, is_dense=False), viewer, None)
+        for number, line in zip(some, lines_of(batch, form), strict=True):
+            lines[number] = line
+    return b"\n".join(lines)
+
+
 def render_head(form: ExportFormat) -> bytes:
     """What stands before the first entry."""
     return (",".join(FIELDS) + "\r\n").encode() if form is ExportFormat.CSV else b""
 
 
-def render_batch(batch: Batch, form: ExportFormat) -> bytes:
-    """The entries, each on a line of its own, whatever was recorded."""
-    return _csv(batch) if form is ExportFormat.CSV else _jsonl(batch)
+def lines_of(batch: Batch, form: ExportFormat) -> Iterator[bytes]:
+    """An entry a line: an object, or for CSV a list of cells, which are texts and numbers."""
+    if form is ExportFormat.JSONL:
+        yield from map(dump, batch.objects())
+        return
+    for values in batch.values():
+        cells: list[Json] = ["" if value is None else value for value in values]
+        for place in _STRUCTURED:
+            cells[place] = dump(cells[place]).decode()
+        yield dump(cells)
 
 
-def _jsonl(batch: Batch) -> bytes:
-    return escape_controls(b"".join([dump(entry) + b"\n" for entry in batch.objects()]))
+def finish(lines: bytes, form: ExportFormat) -> bytes:
+    """What is sent of these lines: each entry stays on its line, whatever was recorded."""
+    if not lines:
+        return b""
+    text = escape_controls(lines)
+    return text + b"\n" if form is ExportFormat.JSONL else _csv(text)
 
 
-def _csv(batch: Batch) -> bytes:
+def _csv(text: bytes) -> bytes:
     """Lines of RFC 4180, made from JSON: a list of texts and numbers is one, but for brackets and escaped quotes.
 
     Every text is quoted, so a quote behind a comma begins a cell: within one it has a backslash before it. What JSON
     escapes beside quotes and backslashes stays so, and with it each entry on its line.
     """
-    try:
-        lines = _lists_of(batch, orjson.dumps)
-    except TypeError:  # half of a surrogate pair
-        lines = _lists_of(batch, dump)
-    text = escape_controls(b"\r\n".join([*lines, b""]))
+    text = text[1:-1].replace(b"]\n[", b"\r\n") + b"\r\n"
     if _SUSPECT.search(text):
         text = _FORMULA.sub(b",\"'", text)
     return text.replace(b"\\\\", b"\0").replace(b'\\"', b'""').replace(b"\0", b"\\")
-
-
-def _lists_of(batch: Batch, dump: Callable[[Json], bytes]) -> list[bytes]:
-    lines = []
-    for values in batch.values():
-        cells: list[Json] = ["" if value is None else value for value in values]
-        for place in STRUCTURED:
-            cells[place] = dump(cells[place]).decode()
-        lines.append(dump(cells)[1:-1])
-    return lines

@@ -55,3 +55,7 @@ FIELDS: Final[Mapping[str, str]] = MappingProxyType(
         "hash": "the entry's link of the chain, hexadecimal",
     }
 )
+STRUCTURED: Final = frozenset(
+    {"toolArgs", "matchedPolicyIds", "matchedPolicyNames", "matchedPolicies", "resources"}
+)
+"""Fields that are lists and objects, which cells of CSV hold as JSON."""
