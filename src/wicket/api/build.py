@@ -14,6 +14,7 @@ from wicket.api import (
     changes,
     connectors,
     docs,
+    explaining,
     health,
     invites,
     me,
@@ -54,6 +55,7 @@ GROUPS: Final = (
     changes,
     reading,
     audit,
+    explaining,
 )
 BODILESS: Final = frozenset({204, 304})
 HEADERS: Final = {

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Body, Query, Response
-from pydantic import StrictBool
+from pydantic import AwareDatetime, Field, StrictBool
 
 from wicket.api import shapes
 from wicket.api.etags import IfMatch, put_etag
@@ -32,6 +32,10 @@ R = TypeVar("R")
 
 class PoliciesQuery(PageQuery):
     service: Text | None = None
+    at: AwareDatetime | None = Field(
+        None,
+        description="those that were enabled at this instant, in the versions of then, as clocks tell",
+    )
 
 
 class ToggleIn(In):
@@ -63,7 +67,10 @@ def routes() -> APIRouter:
 async def list_policies(
     agent_id: AgentId, query: Annotated[PoliciesQuery, Query()], caller: Caller, parts: Parts
 ) -> ListOut[PolicyOut]:
-    """To the owner every policy, oldest first; to a member of an untrusted agent the own ones."""
+    """To the owner every policy, oldest first; to a member of an untrusted agent the own ones.
+
+    With `at`, what was in force then. What an audit entry was decided under is exact: `GET /api/audit/{id}/explain`.
+    """
     page = await parts.db.read(_list, agent_id=agent_id, caller=caller, query=query)
     items = [render_stored(policy) for policy in page.items]
     return ListOut(items=items, total=page.total, next_cursor=query.next_cursor(page.total))
@@ -214,6 +221,16 @@ def tagged(policy: StoredPolicy, response: Response) -> PolicyOut:
 
 def _list(tx: Transaction, *, agent_id: str, caller: Asker, query: PoliciesQuery) -> Page[StoredPolicy]:
     member_id = rights.policies_seen_by(tx, agent_id=agent_id, account_id=caller.account_id)
+    if query.at is not None:
+        return policies.list_policies_at(
+            tx,
+            agent_id=agent_id,
+            at=query.at,
+            service=query.service,
+            member_id=member_id,
+            limit=query.limit,
+            offset=query.start,
+        )
     return policies.list_policies(
         tx,
         agent_id=agent_id,

@@ -10,15 +10,15 @@ from wicket.app import local_connectors
 from wicket.cli.output import print_fields, print_json
 from wicket.cli.work.agents import get_agent
 from wicket.cli.work.host import Host, now, on_host
-from wicket.connectors.resolve import known_tools, resolve
+from wicket.connectors import hypothetical
+from wicket.connectors.hypothetical import Answer
+from wicket.connectors.resolve import known_tools
 from wicket.core.errors import Conflict, Invalid, NotFound, Refused
 from wicket.core.jsonrpc.strict import parse_json
-from wicket.core.model import Call, Decision, JsonObject
+from wicket.core.model import JsonObject
 from wicket.core.naming import find_shortened, split_name
-from wicket.core.policy import engine
-from wicket.core.policy.explain import explain_sentence
-from wicket.core.session import FRESH
-from wicket.core.world import Member, MemberKey, World
+from wicket.core.policy.explanation import render_explanation
+from wicket.core.world import Member, World
 from wicket.store import accounts, agents, worlds
 from wicket.store.page import PAGE_MAX
 
@@ -33,27 +33,6 @@ class Question:
     arguments: Sequence[str]
     at: datetime | None
     ip: str
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What would be decided."""
-
-    world: World
-    member: Member
-    call: Call | None
-    decision: Decision
-
-    @property
-    def sentence(self) -> str:
-        return explain_sentence(self.call, self.decision, self.world.agent_name)
-
-    @property
-    def lacks_credentials(self) -> bool:
-        """Whether the permitted call would still end with 412."""
-        if self.call is None or not self.decision.allowed:
-            return False
-        return not self.world.is_connected(self.member.id, self.call.service)
 
 
 def answer(question: Question, *, data_dir: Path | None, as_json: bool) -> bool:
@@ -77,19 +56,16 @@ def answer(question: Question, *, data_dir: Path | None, as_json: bool) -> bool:
 def decide(
     world: World, member: Member, tool: str, arguments: JsonObject, *, ip: str, at: datetime
 ) -> Answer:
-    """Decide a call of a member with a live key, in a fresh tool session; raises Invalid for a name without service."""
+    """Decide a call by its name as clients see it; raises Invalid for one without a service."""
     parts = split_name(tool)
     if parts is None:
         raise Invalid(f"`{tool}` has no service prefix: write `service__tool`", field="tool")
-    if (reason := world.refusal(MemberKey(id="", member_id=member.id, digest=b"", live=True))) is not None:
-        return Answer(world, member, None, Decision(reason=reason))
     service, name = parts
     tools = known_tools(world, service)
     own_name = name if name in tools else find_shortened(tool, service, tools) or name
-    call = resolve(world, member, service, own_name, arguments, caller_ip=ip)
-    if isinstance(call, Decision):
-        return Answer(world, member, None, call)
-    return Answer(world, member, call, engine.decide(world, call, FRESH, at).decision)
+    return hypothetical.answer(
+        world, member, hypothetical.Question(service, own_name, arguments, at=at, caller_ip=ip)
+    )
 
 
 def parse_arguments(texts: Sequence[str]) -> JsonObject:
@@ -168,6 +144,11 @@ def _print(found: Answer) -> None:
             ("member", found.member.email),
             *(("policy", f"{ref.key} v{ref.version} ({ref.effect}) {ref.name}") for ref in decision.matched),
             *([("deny message", decision.deny_message)] if decision.deny_message else []),
+            *(
+                (f"{policy.ref.key} {'held' if one.holds else 'missed'}", one.text)
+                for policy in found.explanation.policies
+                for one in policy.conditions
+            ),
             *([("but", "the member has not connected the service yet")] if found.lacks_credentials else []),
         ]
     )
@@ -194,4 +175,5 @@ def _render(found: Answer) -> JsonObject:
         "agentId": found.world.agent_id,
         "memberId": found.member.id,
         "request": decision.request,
+        "explanation": render_explanation(found.explanation),
     }

@@ -7,10 +7,10 @@ itself skips a policy that fails, which would let a broken forbid through.
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import cedarpy
 
@@ -19,6 +19,7 @@ from wicket.core.model import Call, Decision, Effect, Json, JsonObject, PolicyEf
 from wicket.core.policy.compile import compile_policy, paths_read
 from wicket.core.policy.document import PolicyDocument
 from wicket.core.policy.explain import Told, tell
+from wicket.core.policy.explanation import Explanation, explain, parts_of
 from wicket.core.policy.request import build_entities, build_request, read_values
 from wicket.core.policy.slices import BindingPolicy, BoundMember, RuledWorld, Subject, find_covering, remember
 from wicket.core.policy.text import render_text
@@ -32,6 +33,10 @@ CEDAR_FAILURES = (ValueError, TypeError, KeyError, RecursionError)
 POLICY_FAILURE = re.compile(r"error while evaluating policy `(?P<id>.+?)`: (?P<message>.*)", re.DOTALL)
 
 
+PartKey: TypeAlias = tuple[str, str]
+"""A condition of a policy: the policy's id, and the field that has it."""
+
+
 class Judged(NamedTuple):
     """A decision, how the log tells it, and whether facts of the tool session could have made it another."""
 
@@ -43,9 +48,11 @@ class Judged(NamedTuple):
 class Rules:
     """Policies that are judged together, parsed once."""
 
-    __slots__ = ("_handle", "_policies", "_unreadable", "reads", "reads_facts")
+    __slots__ = ("_handle", "_namespace", "_parts", "_policies", "_unreadable", "reads", "reads_facts")
 
     def __init__(self, policies: Sequence[BindingPolicy], namespace: str) -> None:
+        self._namespace = namespace
+        self._parts: tuple[cedarpy.PolicySet | None, Mapping[str, PartKey]] | None = None
         self._policies = {policy.ref.id: policy for policy in policies}
         compiled = {policy.ref.id: compile_policy(policy.document, namespace) for policy in policies}
         self.reads = tuple(sorted({path for one in compiled.values() for path in paths_read(one)}))
@@ -63,16 +70,49 @@ class Rules:
             return Decision(request=request)
         if self._handle is None:
             return _errored(request, self._unreadable, "a policy cannot be read")
-        shared = {"principal": request["principal"], "action": request["action"], "context": context}
-        targets = request.get("resources", [request["resource"]])
-        questions = [
-            {**shared, "resource": target} for target in (targets if isinstance(targets, list) else [])
-        ]
         try:
-            answers = cedarpy.is_authorized_batch(questions, self._handle, entities)
+            answers = cedarpy.is_authorized_batch(_questions(request, context), self._handle, entities)
             return self._concluded(request, answers)
         except CEDAR_FAILURES as failure:
             return _errored(request, (), str(failure))
+
+    def explain(self, request: JsonObject) -> Explanation:
+        """Which conditions of which policies hold for a request that was decided."""
+        if self._parts is None:
+            self._parts = self._taken_apart()
+        handle, keys = self._parts
+        policies = tuple(self._policies.values())
+        if handle is None:
+            return explain(policies, request, holding=(), failing=set(keys.values()))
+        questions = _questions(request, json.dumps(request["context"]))
+        asked = cedarpy.is_authorized_batch(questions, handle, json.dumps(request["entities"]))
+        answers = [answer.diagnostics for answer in asked]
+        holding = [{keys[reason] for reason in answer.reasons} for answer in answers]
+        errors = [POLICY_FAILURE.fullmatch(error) for answer in answers for error in answer.errors]
+        failing = {keys[error["id"]] for error in errors if error}
+        # A permit has to match for every resource; one that a forbid matches for is enough.
+        forbids = {policy.ref.id for policy in policies if policy.ref.effect is PolicyEffect.FORBID}
+        held = {
+            key for key in set().union(*holding) if key[0] in forbids or all(key in one for one in holding)
+        }
+        return explain(policies, request, holding=held, failing=failing)
+
+    def _taken_apart(self) -> tuple[cedarpy.PolicySet | None, Mapping[str, PartKey]]:
+        """Every condition as a permit of its own, so that Cedar names each that holds; and what their ids stand for."""
+        compiled: dict[str, JsonObject] = {}
+        keys: dict[str, PartKey] = {}
+        for policy in self._policies.values():
+            for place, part in parts_of(policy.document).items():
+                name = f"part{len(keys)}"
+                keys[name] = (policy.ref.id, place)
+                compiled[name] = {
+                    **compile_policy(part, self._namespace),
+                    "effect": PolicyEffect.PERMIT.value,
+                }
+        try:
+            return _parsed(compiled), keys
+        except CEDAR_FAILURES:
+            return None, keys
 
     def _concluded(self, request: JsonObject, answers: Sequence[cedarpy.AuthzResult]) -> Decision:
         errors = [error for answer in answers for error in answer.diagnostics.errors]
@@ -95,6 +135,13 @@ class Rules:
 
     def _refs(self, ids: set[str]) -> tuple[PolicyRef, ...]:
         return tuple(policy.ref for policy_id, policy in self._policies.items() if policy_id in ids)
+
+
+def _questions(request: JsonObject, context: str) -> list[dict[str, Json]]:
+    """One for each resource that the call targets."""
+    shared: JsonObject = {"principal": request["principal"], "action": request["action"], "context": context}
+    targets = request.get("resources", [request["resource"]])
+    return [{**shared, "resource": target} for target in (targets if isinstance(targets, list) else [])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +186,20 @@ def decide_again(request: JsonObject, policies: Sequence[BindingPolicy]) -> Deci
     kind = str(action["type"]) if isinstance(action, dict) else ""
     rules = Rules(policies, kind.removesuffix("::Action"))
     return rules.decide(request, json.dumps(request["context"]), json.dumps(request["entities"]))
+
+
+def explain_again(request: JsonObject, policies: Sequence[BindingPolicy]) -> Explanation:
+    """Which conditions of `policies`, all of which cover the call, hold for a recorded request."""
+    action = request["action"]
+    kind = str(action["type"]) if isinstance(action, dict) else ""
+    return Rules(policies, kind.removesuffix("::Action")).explain(request)
+
+
+def explain_call(world: RuledWorld, call: Call, decision: Decision) -> Explanation:
+    """Why `call` was decided so under `world`."""
+    if decision.request is None:
+        return Explanation()
+    return _slice_of(world, call).rules.explain(decision.request)
 
 
 def may_list(

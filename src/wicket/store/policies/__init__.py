@@ -5,6 +5,7 @@ first name: they outlive renames, and even deletion, because audit entries cite 
 """
 
 from wicket.store.policies.etags import check_policy, etag_of
+from wicket.store.policies.history import InForce, list_policies_at, policies_at, policies_under
 from wicket.store.policies.reads import (
     PolicyVersion,
     StoredPolicy,
@@ -29,6 +30,7 @@ from wicket.store.policies.saves import (
     create_policy,
     delete_policies_of_member,
     delete_policy,
+    draft_policy,
     rollback_policy,
     toggle_policy,
     update_policy,
@@ -39,6 +41,7 @@ __all__ = [
     "NOTE_CHARS_MAX",
     "POLICIES_MAX",
     "AgentRef",
+    "InForce",
     "KnownTools",
     "PolicyVersion",
     "StoredPolicy",
@@ -47,14 +50,18 @@ __all__ = [
     "create_policy",
     "delete_policies_of_member",
     "delete_policy",
+    "draft_policy",
     "etag_of",
     "find_agent_of",
     "get_policy",
     "get_version",
     "get_versions",
     "list_policies",
+    "list_policies_at",
     "list_versions",
     "load_known_tools",
+    "policies_at",
+    "policies_under",
     "rollback_policy",
     "slug_of",
     "toggle_policy",

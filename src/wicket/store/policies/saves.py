@@ -7,11 +7,13 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from wicket.core.model import JsonObject
+from wicket.core.model import JsonObject, PolicyRef
 from wicket.core.policy.document import PolicyDocument, digest_of, render_policy
+from wicket.core.world import AgentPolicy
 from wicket.store import tables
 from wicket.store.changes import record_change
 from wicket.store.instants import to_us
+from wicket.store.policies import history
 from wicket.store.policies.reads import StoredPolicy, get_policy, get_version
 from wicket.store.policies.rules import AgentRef, KnownTools, check, free_key
 
@@ -50,8 +52,35 @@ def create_policy(
         )
     )
     _add_version(tx, policy=policy, actor_id=actor_id, note=note, now=now)
-    _record(tx, "policy_created", policy, actor_id=actor_id, now=now)
+    _record(tx, history.CREATED, policy, actor_id=actor_id, now=now)
     return policy
+
+
+def draft_policy(
+    tx: sa.Connection,
+    *,
+    agent: AgentRef,
+    document: PolicyDocument,
+    policy_id: str | None,
+    known_tools: KnownTools,
+) -> AgentPolicy:
+    """What a save would bring into force, as a new policy or in the place of one; nothing is saved. Raises Invalid."""
+    check(tx, agent=agent, document=document, note=None, known_tools=known_tools)
+    if policy_id is None:
+        policy_id, key, version = str(uuid4()), free_key(tx, agent_id=agent.agent_id, name=document.name), 1
+    else:
+        before = get_policy(tx, agent_id=agent.agent_id, policy_id=policy_id)
+        key, version = before.key, before.version + 1
+    ref = PolicyRef(
+        id=policy_id,
+        key=key,
+        name=document.name,
+        version=version,
+        effect=document.effect,
+        deny_message=document.deny_message,
+        digest=digest_of(document, version),
+    )
+    return AgentPolicy(ref, document, document.member_id)
 
 
 def update_policy(
@@ -86,7 +115,7 @@ def update_policy(
         )
     )
     _add_version(tx, policy=after, actor_id=actor_id, note=note, now=now)
-    _record(tx, "policy_updated", after, actor_id=actor_id, now=now)
+    _record(tx, history.UPDATED, after, actor_id=actor_id, now=now)
     return after
 
 
@@ -136,7 +165,7 @@ def toggle_policy(
         .where(tables.policies.c.agent_id == agent_id, tables.policies.c.id == policy_id)
         .values(enabled=wanted, updated_at=to_us(now))
     )
-    _record(tx, "policy_toggled", after, actor_id=actor_id, now=now)
+    _record(tx, history.TOGGLED, after, actor_id=actor_id, now=now)
     return after
 
 
@@ -150,7 +179,7 @@ def delete_policy(
         .where(tables.policies.c.agent_id == agent_id, tables.policies.c.id == policy_id)
         .values(enabled=False, deleted_at=to_us(now))
     )
-    _record(tx, "policy_deleted", policy, actor_id=actor_id, now=now)
+    _record(tx, history.DELETED, policy, actor_id=actor_id, now=now)
 
 
 def delete_policies_of_member(
@@ -191,11 +220,15 @@ def _add_version(
 def _record(
     tx: sa.Connection, kind: str, policy: StoredPolicy, *, actor_id: str | None, now: datetime
 ) -> None:
+    agents = tables.agents.c
+    before = tx.execute(sa.select(agents.revision).where(agents.id == policy.agent_id)).scalar_one()
     body: JsonObject = {
         "policyId": policy.id,
         "key": policy.key,
         "name": policy.document.name,
         "version": policy.version,
         "enabled": policy.document.enabled,
+        # The change moves the agent's revision when it is done, and binds from then on.
+        history.REVISION: before + 1,
     }
     record_change(tx, kind=kind, agent_id=policy.agent_id, actor_id=actor_id, body=body, now=now)
