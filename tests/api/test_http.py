@@ -5,11 +5,14 @@ from datetime import timedelta
 
 import httpx2
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.api.people import NOW, PERMIT, Instance, Person, Servers, open_instance
+from wicket.core.checkpoints import Signer
 from wicket.core.errors import Unavailable
 from wicket.core.keys import make_key
 from wicket.core.model import JsonObject
+from wicket.runtime.checkpoints import Checkpoints
 from wicket.store import accounts
 from wicket.store.accounts import Scope
 from wicket.store.db import Database
@@ -218,6 +221,15 @@ async def test_metrics_ask_for_their_own_token_where_one_is_set(database: Databa
             assert (await nobody.get("/metrics")).status_code == 401
             assert (await ada.http.get("/metrics")).status_code == 401
             assert (await collector.get("/metrics")).status_code == 200
+
+
+async def test_metrics_tell_how_old_the_newest_checkpoint_is(database: Database) -> None:
+    async with open_instance(database, Servers()) as wicket, wicket.client() as collector:
+        at = NOW - timedelta(seconds=90)
+        signer = Signer(Ed25519PrivateKey.from_private_bytes(b"r" * 32))
+        assert await Checkpoints(database, signer, every_s=3600, now=lambda: at).write()
+        told = (await collector.get("/metrics")).text.splitlines()
+    assert "wicket_checkpoint_age_seconds 90.0" in told
 
 
 async def test_what_nobody_expected_is_a_problem_without_details(database: Database) -> None:

@@ -273,11 +273,31 @@ async def client(database: Database, account_id: str) -> AsyncIterator[aiohttp.C
         yield http
 
 
-async def measure(kind: str, rows: int, *, again: bool) -> Found:
-    found = Found(rows)
-    async with databases(kind, again=again) as (full, empty):
-        if not again:
-            await _make(full, empty, rows, found)
+async def prepare(kind: str, rows: int) -> None:
+    """Make the log and sum it up; what that took is kept beside it."""
+    figures = {}
+    async with databases(kind, again=False) as (full, empty):
+        began = perf_counter()
+        await fill(full, rows)
+        figures["the log was made in"] = f"{perf_counter() - began:.0f} s"
+        say(f"{kind}: {rows:,} entries in {perf_counter() - began:.0f} s")
+        other = await empty.open()
+        await upgrade(other)
+        await other.close()
+        database = await full.open()
+        figures["summed up from the beginning"] = f"{rows / await _catch_up(database):,.0f} entries/s"
+        await database.close()
+    _made(kind).write_text(json.dumps(figures))
+
+
+def _made(kind: str) -> Path:
+    return BUILD / kind / "made.json"
+
+
+async def measure(kind: str, rows: int) -> Found:
+    """What readers and writers of the log that is there wait for."""
+    found = Found(rows, figures=json.loads(_made(kind).read_text()))
+    async with databases(kind, again=True) as (full, empty):
         world = make_world(SEED)
         here, fresh = await cost_of_rows([full, empty], world)
         found.figures["cost of a row here, against an empty log"] = f"{here / fresh:.2f}x"
@@ -285,7 +305,7 @@ async def measure(kind: str, rows: int, *, again: bool) -> Found:
         database = await full.open()
         async with Server(full) as server, client(database, world.owner_id) as http:
             bench = Bench(full, database, world, server, http, found)
-            await _sum_up(bench, is_new=not again)
+            await _sum_up_after_a_pause(bench)
             await server.start()
             for part in (measure_pages, measure_deep_pages, measure_numbers, measure_member, measure_export):
                 say(f"{kind}: {part.__name__}")
@@ -298,21 +318,8 @@ async def measure(kind: str, rows: int, *, again: bool) -> Found:
     return found
 
 
-async def _make(full: Location, empty: Location, rows: int, found: Found) -> None:
-    began = perf_counter()
-    await fill(full, rows)
-    found.figures["the log was made in"] = f"{perf_counter() - began:.0f} s"
-    say(f"{rows:,} entries in {perf_counter() - began:.0f} s")
-    other = await empty.open()
-    await upgrade(other)
-    await other.close()
-
-
-async def _sum_up(bench: Bench, *, is_new: bool) -> None:
-    """Count what nobody has counted yet: all of a new log, and what came in during a pause."""
-    if is_new:
-        took_s = await _catch_up(bench.database)
-        bench.found.figures["summed up from the beginning"] = f"{bench.found.rows / took_s:,.0f} entries/s"
+async def _sum_up_after_a_pause(bench: Bench) -> None:
+    await _catch_up(bench.database)
     await append_hours(bench.location, bench.world, PAUSE_ROWS, hours=PAUSE_HOURS)
     took_s = await _catch_up(bench.database)
     bench.found.figures["summed up after a pause"] = f"{PAUSE_ROWS / took_s:,.0f} entries/s"
@@ -333,8 +340,17 @@ async def main(told: Sequence[str]) -> None:
     parser.add_argument("--rows", type=int, default=ROWS, help="entries of the log")
     parser.add_argument("--on", default="sqlite,postgresql", help="databases, separated by commas")
     parser.add_argument("--again", action="store_true", help="measure the log that is there")
+    parser.add_argument(
+        "--prepare", action="store_true", help="make the log, for --again, and measure nothing"
+    )
     wanted = parser.parse_args(told)
-    found = {kind: await measure(kind, wanted.rows, again=wanted.again) for kind in wanted.on.split(",")}
+    kinds = wanted.on.split(",")
+    if not wanted.again:
+        for kind in kinds:
+            await prepare(kind, wanted.rows)
+    if wanted.prepare:
+        return
+    found = {kind: await measure(kind, wanted.rows) for kind in kinds}
     section = render(found)
     sys.stdout.write(section)
     if wanted.rows == ROWS and len(found) > 1:

@@ -40,6 +40,7 @@ from wicket.runtime.credentials import Credentials
 from wicket.runtime.key_uses import KeyUses
 from wicket.runtime.limiter import open_limiter
 from wicket.runtime.recorder import Limits, Recorder
+from wicket.runtime.retention import make_months
 from wicket.runtime.snapshot import Snapshot
 from wicket.runtime.stdio import StdioCommand, StdioLimits, StdioPool
 from wicket.runtime.tail import Tail
@@ -48,7 +49,6 @@ from wicket.runtime.wire import AddressPolicy, HttpWire, WireLimits
 from wicket.settings import Settings, make_data_dir, read_secrets
 from wicket.store import connections, pins, worlds
 from wicket.store.audit.ledger import Ledger
-from wicket.store.audit.partitions import ensure_partitions
 from wicket.store.audit.postgres_ledger import PostgresLedger
 from wicket.store.audit.sqlite_ledger import SqliteLedger
 from wicket.store.db import Database, check_sqlite, open_database, upgrade
@@ -132,7 +132,7 @@ async def _database(settings: Settings, stack: AsyncExitStack) -> Database:
     database = await open_database(sqlite_path=settings.sqlite_path, url=settings.database_url)
     stack.push_async_callback(database.close)
     await upgrade(database)
-    await database.change(ensure_partitions, now=utc_now(), agents=())
+    await make_months(database, now=utc_now())
     return database
 
 

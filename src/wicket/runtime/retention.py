@@ -5,7 +5,7 @@ anywhere: whoever is next goes on with what was announced.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime
 from typing import Final
@@ -21,6 +21,8 @@ from wicket.store.duties import Duty, on_duty
 
 EVERY_S: Final = 3600.0
 RETRY_S: Final = 60.0
+MONTHS_TRIED: Final = 20
+MONTHS_PAUSE_S: Final = 0.5
 ROWS_MIN: Final = 200
 ROWS_MAX: Final = 1_000
 TURN_S: Final = 0.02
@@ -29,6 +31,23 @@ REST_FACTOR: Final = 2.0
 """Of each turn's time, before the next."""
 
 _log = structlog.get_logger()
+
+
+async def make_months(
+    database: Database, *, now: datetime, pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+) -> None:
+    """Make the partitions of the log that a start needs; raises Unavailable.
+
+    Each try waits but briefly for whoever reads the log, since all who write it wait meanwhile; so there are many.
+    """
+    for _ in range(MONTHS_TRIED - 1):
+        try:
+            await database.change(ensure_partitions, now=now, agents=())
+        except Unavailable:
+            await pause(MONTHS_PAUSE_S)
+        else:
+            return
+    await database.change(ensure_partitions, now=now, agents=())
 
 
 class Retention:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+import asyncpg
 import pytest
 import sqlalchemy as sa
 from alembic import command
@@ -10,6 +11,7 @@ from alembic.config import Config
 
 from tests.databases import PostgresServer
 from wicket.core.ids import uuid7
+from wicket.runtime.retention import make_months
 from wicket.store import tables
 from wicket.store.audit.partitions import PARTITIONED, bounds_of, ensure_partitions, partition_of
 from wicket.store.db import Database, Kind, open_database, upgrade
@@ -73,6 +75,28 @@ async def test_an_entry_goes_to_its_month_or_stays_in_the_default_partition(data
         assert await database.read(place_of, kept) == partition_of("audit", FAR) == "audit_2031_11"
         assert await database.read(place_of, stray) == "audit_default"
     assert await database.read(find_entries, [stray, kept]) == {stray, kept}
+
+
+@pytest.mark.postgres
+async def test_a_start_waits_for_whoever_reads_the_log(postgres_server: PostgresServer) -> None:
+    url = await postgres_server.create()
+    opened = await open_database(sqlite_path=Path(), url=url)
+    reader = await asyncpg.connect(url)
+    await reader.execute("BEGIN; SELECT count(*) FROM audit")
+    paused: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        paused.append(seconds)
+        if len(paused) == 2:
+            await reader.execute("ROLLBACK")
+
+    await make_months(opened, now=FAR, pause=pause)
+    kept = await opened.change(insert_entry, FAR, agents=())
+    assert await opened.read(place_of, kept) == partition_of("audit", FAR)
+    assert len(paused) == 2
+    await reader.close()
+    await opened.close()
+    await postgres_server.drop(url)
 
 
 def _stop_at_first_version(tx: sa.Connection) -> None:
