@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from wicket import __version__
-from wicket.cli import agents, audit, members
+from wicket.cli import agents, audit, members, policies
 from wicket.cli.demo.command import demo
 from wicket.cli.options import AsJson, DataDir, group
 from wicket.cli.output import print_json, print_line
@@ -128,6 +128,7 @@ def can(
 app.add_typer(agents.app, name="agents")
 app.add_typer(members.app, name="members")
 app.add_typer(members.keys, name="keys")
+app.add_typer(policies.app, name="policies")
 app.add_typer(audit.app, name="audit")
 
 token = group("Personal tokens of the REST API.")

@@ -56,6 +56,9 @@ CODES: Final[Mapping[str, Code]] = {
     ),
     "idempotency_key_in_use": Code(409, "a request with this `Idempotency-Key` is under way: try again soon"),
     "key_taken": Code(409, "another connector of this instance has the key: choose another"),
+    "policy_key_taken": Code(
+        409, "a policy of the agent has the key, or a deleted one had it: choose another"
+    ),
     "limit_reached": Code(409, "there are as many as there may be: delete one first"),
     "member_not_active": Code(409, "the membership has ended: ask the agent's owner for an invitation"),
     "member_status": Code(409, "the membership cannot go from its status to the wanted one"),

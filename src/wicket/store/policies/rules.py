@@ -117,14 +117,14 @@ def slug_of(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", folded).strip("-")[:KEY_CHARS_MAX].rstrip("-") or "policy"
 
 
-def free_key(tx: sa.Connection, *, agent_id: str, name: str) -> str:
-    """A slug that no policy of the agent has, nor a deleted one had."""
+def free_key(tx: sa.Connection, *, agent_id: str, name: str, wanted: str | None = None) -> str:
+    """A slug that no policy of the agent has, nor a deleted one had; raises Conflict when `wanted` is not free."""
     count = tx.execute(sa.select(sa.func.count()).where(tables.policies.c.agent_id == agent_id)).scalar_one()
     if count >= POLICIES_MAX:
         raise Conflict(
             f"an agent holds at most {POLICIES_MAX} policies; make another agent", code="limit_reached"
         )
-    slug = slug_of(name)
+    slug = wanted or slug_of(name)
     taken = set(
         tx.execute(
             sa.select(tables.policies.c.key).where(
@@ -135,4 +135,9 @@ def free_key(tx: sa.Connection, *, agent_id: str, name: str) -> str:
     )
     if slug not in taken:
         return slug
+    if wanted is not None:
+        raise Conflict(
+            f"the key `{wanted}` is another policy's, or was a deleted one's that entries still cite: choose another",
+            code="policy_key_taken",
+        )
     return next(key for n in range(2, POLICIES_MAX + 2) if (key := f"{slug}-{n}") not in taken)

@@ -27,13 +27,17 @@ def create_policy(
     note: str | None,
     now: datetime,
     known_tools: KnownTools,
+    key: str | None = None,
 ) -> StoredPolicy:
-    """Save a new policy as version 1; raises Invalid naming the field (`tools[2]`, `memberId`)."""
+    """Save a new policy as version 1; raises Invalid naming the field (`tools[2]`, `memberId`).
+
+    Without `key` it gets a slug of its name; raises Conflict when a policy has that key, or a deleted one had it.
+    """
     check(tx, agent=agent, document=document, note=note, known_tools=known_tools)
     policy = StoredPolicy(
         id=str(uuid4()),
         agent_id=agent.agent_id,
-        key=free_key(tx, agent_id=agent.agent_id, name=document.name),
+        key=free_key(tx, agent_id=agent.agent_id, name=document.name, wanted=key),
         version=1,
         document=document,
         created_at=now,
