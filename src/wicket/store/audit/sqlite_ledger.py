@@ -29,6 +29,8 @@ FIND_OPEN: Final = (
     "SELECT id FROM audit WHERE writer = ? AND seq > ? AND seq <= ? AND NOT denied"
     " AND NOT EXISTS (SELECT 1 FROM outcomes WHERE entry_id = audit.id) ORDER BY seq"
 )
+CACHE_KIB: Final = 65_536
+"""Of pages of the file. An entry goes into a page of each index: those of a big log do not fit into SQLite's two MB."""
 FIND_ENTRIES: Final = "SELECT id FROM audit WHERE id IN (SELECT value FROM json_each(?))"
 
 
@@ -49,6 +51,7 @@ class SqliteLedger:
         with SqliteFailures("opening"):
             self._gate = self._held.enter_context(WriteGate(self._path))
             self._raw = connect_raw(self._path)
+            self._raw.execute(f"PRAGMA cache_size=-{CACHE_KIB}").fetchall()
             self._read_world = partial(self._load_world, self._held.enter_context(connection_over(self._raw)))
             self._locks.mkdir(mode=0o700, exist_ok=True)
             with self._transaction():
