@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from tests.evidence import note
+from wicket.connectors.services import catalog
 from wicket.core.model import Json, JsonObject, PolicyEffect, PolicyRef
 from wicket.core.policy.document import digest_of, parse_policy
 from wicket.core.policy.engine import Rules
@@ -119,7 +120,7 @@ class _Replay:
 
 
 def _read(kept: str, named: JsonObject, version: int) -> AgentPolicy | None:
-    document = parse_policy(json.loads(kept))
+    document = parse_policy(json.loads(kept), catalog())
     if digest_of(document, version) != named["digest"]:
         return None
     ref = PolicyRef(

@@ -146,7 +146,11 @@ async def test_every_save_moves_the_agents_revision_before_it_answers(wicket: In
         ({"denyMessage": "no"}, "denyMessage", "invalid"),
         ({"time": {"timeZone": "Mars/Base"}}, "time.timeZone", "invalid"),
         ({"network": {"in": ["everywhere"]}}, "network.in[0]", "invalid"),
-        ({"conditions": {"items": [{"type": "archived", "value": True}]}}, "conditions", "invalid"),
+        (
+            {"conditions": {"items": [{"type": "phase", "value": True}]}},
+            "conditions.items[0].type",
+            "invalid",
+        ),
         ({"id": "mine"}, "id", "invalid"),
         ({"note": 7}, "note", "invalid"),
         ({"memberId": "0f5ad4a1-7be5-4a8a-8d32-a8a2c4cfae4e"}, "memberId", "invalid"),

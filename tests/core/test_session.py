@@ -86,6 +86,7 @@ COUNTS = st.dictionaries(st.text(min_size=1, max_size=20), st.integers(1, 10**9)
         policy_allows=COUNTS,
         policy_denies=COUNTS,
         labels=st.frozensets(st.text(max_size=10), max_size=5),
+        member=st.none(),
     )
 )
 def test_stored_facts_are_read_as_they_were(facts: Facts) -> None:

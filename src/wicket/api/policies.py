@@ -15,7 +15,7 @@ from wicket.api.etags import IfMatch, put_etag
 from wicket.api.guards import Guard, by
 from wicket.api.http import AgentId, Asker, Caller, PageQuery, Parts, PolicyId, Text, guarded_router
 from wicket.api.models import In, ListOut, Out
-from wicket.connectors.services import namespace_of
+from wicket.connectors.services import catalog, namespace_of
 from wicket.core.errors import Invalid
 from wicket.core.policy.document import PolicyDocument, parse_policy, render_policy
 from wicket.core.policy.engine import render_cedar
@@ -210,7 +210,7 @@ def _parse(body: Mapping[str, Any], known_zones: frozenset[str]) -> tuple[Policy
     note = raw.pop("note", None)
     if note is not None and not isinstance(note, str):
         raise Invalid("`note` is a text", field="note")
-    return parse_policy(raw, known_zones=known_zones), note
+    return parse_policy(raw, catalog(), known_zones=known_zones), note
 
 
 def tagged(policy: StoredPolicy, response: Response) -> PolicyOut:

@@ -12,8 +12,16 @@ from pydantic.json_schema import models_json_schema
 
 from wicket.api.models import SHAPE, In, Out, RawObject
 from wicket.core.model import DenialShape, Effect, Outcome, PolicyEffect, Reason
-from wicket.core.policy.conditions import COUNT_MAX, NETWORKS_MAX, SESSION_CONDITIONS_MAX, Operator
+from wicket.core.policy.arguments import ARGUMENTS_MAX, CHOICES_MAX, PATH_LENGTH_MAX, ArgumentOperator
+from wicket.core.policy.conditions import (
+    COUNT_MAX,
+    NETWORKS_MAX,
+    SESSION_CONDITIONS_MAX,
+    Operator,
+    SessionScope,
+)
 from wicket.core.policy.document import DENY_MESSAGE_LENGTH_MAX, NAME_LENGTH_MAX, TOOLS_MAX, USERS_MAX
+from wicket.core.policy.resources import ALTERNATIVES_MAX, CONDITIONS_MAX, RESTRICTIONS_MAX, Match
 from wicket.store.audit.fields import FIELDS
 
 
@@ -52,10 +60,16 @@ class PolicyNetwork(In):
     not_in: list[str] | None = Field(None, min_length=1, max_length=NETWORKS_MAX, description="CIDR")
 
 
+Over: TypeAlias = Annotated[
+    SessionScope | None, Field(description="`session` without it; `member` is not supported yet")
+]
+
+
 class CountOfSession(In):
     type: Literal["denyCount", "callCount"]
     operator: Operator
     value: int = Field(ge=0, le=COUNT_MAX)
+    scope: Over = None
 
 
 class CountOfTool(In):
@@ -63,6 +77,7 @@ class CountOfTool(In):
     tool: str = Field(description="`service:tool`")
     operator: Operator
     value: int = Field(ge=0, le=COUNT_MAX)
+    scope: Over = None
 
 
 class CountOfPolicy(In):
@@ -70,14 +85,58 @@ class CountOfPolicy(In):
     policy: str = Field(description="the policy's key")
     operator: Operator
     value: int = Field(ge=0, le=COUNT_MAX)
+    scope: Over = None
 
 
 class LabelOfSession(In):
     type: Literal["hasLabel"]
     value: str = Field(max_length=200, description="such as `github:private`")
+    scope: Over = None
 
 
 SessionCondition: TypeAlias = CountOfSession | CountOfTool | CountOfPolicy | LabelOfSession
+
+
+class RestrictedRepository(In):
+    owner: str
+    repo: str | None = Field(None, description="without it whatever the owner has and will have")
+
+
+class PolicyRestrictions(In):
+    """The containers that a policy is limited to; those that the service has."""
+
+    repositories: list[RestrictedRepository] | None = Field(None, max_length=RESTRICTIONS_MAX)
+    channels: list[str] | None = Field(None, max_length=RESTRICTIONS_MAX, description="ids")
+    pages: list[str] | None = Field(None, max_length=RESTRICTIONS_MAX, description="ids")
+
+
+class ResourceCondition(In):
+    type: str = Field(description="one of the service's: `isDraft`")
+    value: bool | int | str | Annotated[list[str], Field(min_length=1, max_length=ALTERNATIVES_MAX)] = Field(
+        description="of ids a list too, whose items are alternatives"
+    )
+
+
+class ResourceConditions(In):
+    """What is known of the resource. What nobody has told holds for a forbid, and does not for a permit."""
+
+    match: Match | None = Field(None, description="`all` without it")
+    items: list[ResourceCondition] | None = Field(None, max_length=CONDITIONS_MAX)
+
+
+ArgumentScalar: TypeAlias = bool | int | float | str
+
+
+class ArgumentCondition(In):
+    """What is said of an argument; where that cannot be told, it holds for a forbid, and does not for a permit."""
+
+    path: str = Field(max_length=PATH_LENGTH_MAX, description="`branch`, `options.force`, `files[*].path`")
+    operator: ArgumentOperator
+    value: ArgumentScalar | Annotated[list[ArgumentScalar], Field(min_length=1, max_length=CHOICES_MAX)] = (
+        Field(
+            description="of one type with the argument; a list for `in` and `notIn`; true or false for `exists`"
+        )
+    )
 
 
 class Policy(In):
@@ -99,6 +158,12 @@ class Policy(In):
         None, max_length=SESSION_CONDITIONS_MAX, description="all hold"
     )
     network: PolicyNetwork | None = None
+    restrictions: PolicyRestrictions | None = None
+    resource_scope: str | None = Field(None, description="the one type of resources: `pull_request`")
+    conditions: ResourceConditions | None = None
+    arguments: list[ArgumentCondition] | None = Field(
+        None, max_length=ARGUMENTS_MAX, description="all hold; of one service's tools"
+    )
     member_id: str | None = Field(None, description="whose policy it is: on untrusted agents, needed there")
 
 

@@ -27,6 +27,8 @@ class Facts(NamedTuple):
     """policy key -> calls that it permitted."""
     policy_denies: Mapping[str, int] = _NONE
     labels: frozenset[str] = frozenset()
+    member: "Facts | None" = None
+    """The sum over the member's live sessions, where it was asked for; not stored with a session."""
 
 
 FRESH = Facts()

@@ -136,7 +136,7 @@ def _policies(tx: sa.Connection, agent_id: str) -> tuple[AgentPolicy, ...]:
 
 
 def _policy(row: sa.Row[*tuple[Any, ...]]) -> AgentPolicy:
-    document = parse_policy(json.loads(_text(row.document)))
+    document = parse_policy(json.loads(_text(row.document)), catalog())
     ref = PolicyRef(
         id=row.id,
         key=row.key,

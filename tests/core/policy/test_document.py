@@ -5,10 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.core.policy.connectors import CONNECTORS
 from tests.core.policy.worlds import raw_policy
 from wicket.core.errors import Invalid
 from wicket.core.model import Json, JsonObject
-from wicket.core.policy.document import digest_of, parse_policy, render_policy
+from wicket.core.policy import document
+from wicket.core.policy.document import PolicyDocument, digest_of, render_policy
+
+
+def parse_policy(raw: JsonObject, known_zones: frozenset[str] | None = None) -> PolicyDocument:
+    return document.parse_policy(raw, CONNECTORS, known_zones=known_zones)
+
 
 FULL = raw_policy(
     name="No merges at night",
@@ -32,8 +39,28 @@ FULL = raw_policy(
         {"type": "policyDenyCount", "policy": "no-merges", "operator": "<=", "value": 1_000_000_000},
         {"type": "policyAllowCount", "policy": "reads", "operator": "<=", "value": 1},
         {"type": "hasLabel", "value": "github:private"},
+        {"type": "hasLabel", "value": "slack:private", "scope": "member"},
+        {"type": "toolCount", "tool": "github:push_files", "operator": ">", "value": 9, "scope": "member"},
     ],
     network={"in": ["10.0.0.0/8", "2001:db8::/32"], "notIn": ["10.1.0.0/16"]},
+    restrictions={"repositories": [{"owner": "my-org"}, {"owner": "other", "repo": "site"}]},
+    resourceScope="pull_request",
+    conditions={
+        "match": "any",
+        "items": [
+            {"type": "isDraft", "value": False},
+            {"type": "size", "value": -3},
+            {"type": "topic", "value": "web"},
+            {"type": "pullRequest", "value": ["other/site#1", "other/site#2"]},
+        ],
+    },
+    arguments=[
+        {"path": "branch", "operator": "equals", "value": "main"},
+        {"path": "options.force", "operator": "exists", "value": False},
+        {"path": "labels", "operator": "contains", "value": 7},
+        {"path": "files[*].path", "operator": "notIn", "value": ["a", "b\nc"]},
+        {"path": "count", "operator": "atMost", "value": -(2**63)},
+    ],
     memberId="6a1f8f3c-8f2f-4f27-a8a5-2f4f3f6f7a10",
 )
 
@@ -80,6 +107,20 @@ EMPTY: list[tuple[str, Json]] = [
 @pytest.mark.parametrize(("field", "value"), EMPTY)
 def test_an_optional_part_that_is_empty_is_like_an_absent_one(field: str, value: Json) -> None:
     assert parse_policy({**raw_policy(), field: value}) == parse_policy(raw_policy())
+
+
+SLACK: JsonObject = {"service": "slack"}
+EVERYWHERE: JsonObject = {"service": "*", "tools": ["*"]}
+EXISTS: JsonObject = {"path": "force", "operator": "exists", "value": True}
+AWAY: JsonObject = {"owner": "a", "repo": "../b"}
+
+
+def condition(kind: Json, value: Json) -> JsonObject:
+    return {"conditions": {"items": [{"type": kind, "value": value}]}}
+
+
+def argument(path: Json, operator: str, value: Json) -> JsonObject:
+    return {"arguments": [{"path": path, "operator": operator, "value": value}]}
 
 
 BAD: list[tuple[str, JsonObject]] = [
@@ -164,7 +205,7 @@ BAD: list[tuple[str, JsonObject]] = [
     ("session[0].value", {"session": [{"type": "hasLabel", "value": 3}]}),
     (
         "session[0].scope",
-        {"session": [{"type": "denyCount", "operator": ">", "value": 1, "scope": "member"}]},
+        {"session": [{"type": "denyCount", "operator": ">", "value": 1, "scope": "agent"}]},
     ),
     ("session[0].window", {"session": [{"type": "denyCount", "operator": ">", "value": 1, "window": 1}]}),
     ("network", {"network": ["10.0.0.0/8"]}),
@@ -179,12 +220,72 @@ BAD: list[tuple[str, JsonObject]] = [
     ("network.out", {"network": {"out": ["10.0.0.0/8"]}}),
     ("memberId", {"memberId": ""}),
     ("memberId", {"memberId": 4}),
-    ("restrictions", {"restrictions": {"repositories": [{"owner": "my-org"}]}}),
+    ("restrictions", {"restrictions": []}),
     ("restrictions.teams", {"restrictions": {"teams": []}}),
-    ("resourceScope", {"resourceScope": "pull_request"}),
-    ("conditions", {"conditions": {"items": [{"type": "isDraft", "value": False}]}}),
-    ("arguments", {"arguments": [{"path": "branch", "operator": "exists"}]}),
+    ("restrictions.channels", {"restrictions": {"channels": ["C1"]}}),
+    ("restrictions.repositories", {"restrictions": {"repositories": False}}),
+    ("restrictions.repositories", {"restrictions": {"repositories": [{"owner": "a"}, {"owner": "A"}]}}),
+    ("restrictions.repositories[0]", {"restrictions": {"repositories": ["my-org"]}}),
+    ("restrictions.repositories[0].owner", {"restrictions": {"repositories": [{"repo": "site"}]}}),
+    ("restrictions.repositories[0].owner", {"restrictions": {"repositories": [{"owner": "?"}]}}),
+    ("restrictions.repositories[0].owner", {"restrictions": {"repositories": [{"owner": "\u212aeep"}]}}),
+    ("restrictions.repositories[1].repo", {"restrictions": {"repositories": [{"owner": "a"}, AWAY]}}),
+    ("restrictions.channels[0]", {**SLACK, "restrictions": {"channels": ["?"]}}),
+    ("restrictions.channels[0]", {**SLACK, "restrictions": {"channels": [7]}}),
+    ("restrictions.channels", {**EVERYWHERE, "restrictions": {"channels": ["C1"]}}),
+    ("resourceScope", {"resourceScope": "PullRequest"}),
+    ("resourceScope", {"resourceScope": ["pull_request"]}),
+    ("resourceScope", {**EVERYWHERE, "resourceScope": "pull_request"}),
+    ("conditions", {"conditions": [{"type": "isDraft", "value": False}]}),
+    ("conditions.match", {"conditions": {"match": "none", "items": []}}),
+    ("conditions.items", {"conditions": {"items": {"type": "isDraft", "value": False}}}),
+    ("conditions.items[0].type", condition("labels", "x")),
+    ("conditions.items[0].type", {**SLACK, **condition("isDraft", value=False)}),
+    ("conditions.items[0].type", {**EVERYWHERE, **condition("isDraft", value=False)}),
+    ("conditions.items[0].type", condition(["isDraft"], value=False)),
+    ("conditions.items[0].value", condition("isDraft", None)),
+    ("conditions.items[0].value", condition("isDraft", "false")),
+    ("conditions.items[0].value", condition("isDraft", [False])),
+    ("conditions.items[0].value", condition("size", value=True)),
+    ("conditions.items[0].value", condition("size", 1.0)),
+    ("conditions.items[0].value", condition("size", 2**53)),
+    ("conditions.items[0].value", condition("visibility", "secret")),
+    ("conditions.items[0].value", condition("topic", "Web")),
+    ("conditions.items[0].value", condition("topic", "?")),
+    ("conditions.items[0].value", condition("topic", ["web"])),
+    ("conditions.items[0].value", condition("pullRequest", "other/site")),
+    ("conditions.items[0].value", condition("pullRequest", [])),
+    ("conditions.items[0].value", condition("pullRequest", ["a/b#1", "A/B#1"])),
+    ("conditions.items[0].value[1]", condition("pullRequest", ["a/b#1", "a/b#1x"])),
     ("arguments", {"arguments": False}),
+    ("arguments", {"arguments": [EXISTS, EXISTS]}),
+    ("arguments", {**EVERYWHERE, "arguments": [EXISTS]}),
+    ("arguments[0].path", argument("", "equals", "x")),
+    *(
+        ("arguments[0].path", argument(path, "equals", "x"))
+        for path in (".a", "a.", "a..b", "a[0]", "[*]", "a[*", "a b", "a[*][*]", 'a"', 7, "x" * 301)
+    ),
+    ("arguments[0].path", argument(".".join("abcdefghi"), "equals", "x")),
+    ("arguments[0].operator", argument("a", "matches", "x")),
+    ("arguments[0].value", argument("a", "exists", "true")),
+    ("arguments[0].value", argument("a", "exists", None)),
+    ("arguments[0].value", argument("a", "equals", ["x"])),
+    ("arguments[0].value", argument("a", "equals", "x" * 1_001)),
+    ("arguments[0].value", argument("a", "equals", "nul\x00")),
+    ("arguments[0].value", argument("a", "equals", "half\ud800")),
+    ("arguments[0].value", argument("a", "equals", 2**63)),
+    ("arguments[0].value", argument("a", "in", "x")),
+    ("arguments[0].value", argument("a", "in", [])),
+    ("arguments[0].value", argument("a", "in", ["x", 1])),
+    ("arguments[0].value", argument("a", "in", [1, True])),
+    ("arguments[0].value", argument("a", "notIn", ["x", "x"])),
+    ("arguments[0].value[1]", argument("a", "notIn", ["x", {}])),
+    ("arguments[0].value", argument("a", "startsWith", 1)),
+    ("arguments[0].value", argument("a", "endsWith", value=False)),
+    ("arguments[0].value", argument("a", "contains", value=False)),
+    ("arguments[0].value", argument("a", "atLeast", "1")),
+    ("arguments[0].value", argument("a", "atMost", 1.5)),
+    ("arguments[0].regex", {"arguments": [{**EXISTS, "regex": "x"}]}),
     ("Tools", {"Tools": ["tier:read"]}),
     ("id", {"id": "x"}),
 ]
@@ -257,3 +358,27 @@ def test_whatever_stands_in_a_field_is_read_or_refused_by_name(field: str, value
         with pytest.raises(Invalid) as refused:
             parse_policy(raw)
         assert re.match(r"\w+", refused.value.field)
+
+
+def test_names_are_folded_where_the_service_ignores_case() -> None:
+    raw = raw_policy(
+        restrictions={"repositories": [{"owner": "My-Org", "repo": "Site"}]},
+        **condition("pullRequest", "My-Org/Site#12"),
+    )
+    rendered = render_policy(parse_policy(raw))
+    assert rendered["restrictions"] == {"repositories": [{"owner": "my-org", "repo": "site"}]}
+    items = [{"type": "pullRequest", "value": "my-org/site#12"}]
+    assert rendered["conditions"] == {"match": "all", "items": items}
+
+
+def test_a_service_that_nobody_described_has_no_resources_to_speak_of() -> None:
+    for field in ({"resourceScope": "pull_request"}, condition("isDraft", value=True)):
+        with pytest.raises(Invalid) as refused:
+            document.parse_policy(raw_policy(**field))
+        assert refused.value.field.startswith(next(iter(field)))
+    assert document.parse_policy(raw_policy(arguments=[EXISTS])).arguments
+
+
+def test_a_number_with_a_fraction_is_compared_as_text() -> None:
+    read = parse_policy(raw_policy(**argument("ratio", "equals", 1.50)))
+    assert read.arguments[0].values == ("1.5",)

@@ -99,6 +99,7 @@ FACTS = st.builds(
     policy_allows=COUNT_MAPS,
     policy_denies=COUNT_MAPS,
     labels=st.frozensets(st.sampled_from(["github:private", "slack:private"])),
+    member=st.none(),
 )
 NOWS = st.datetimes(datetime(2026, 3, 27), datetime(2026, 3, 31), timezones=st.just(UTC))  # noqa: DTZ001
 

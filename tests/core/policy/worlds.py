@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from tests.core.policy.connectors import CONNECTORS
 from wicket.core.model import (
     AgentStatus,
     Call,
@@ -62,7 +63,7 @@ def build_world(*documents: PolicyDocument, trust_mode: TrustMode = TrustMode.TR
         settings=AgentSettings(),
         members={member.id: member for member in (ALICE, BOB)},
         keys={},
-        services={},
+        services=CONNECTORS,
         policies=tuple(bind(d, key=f"p{i}", member_id=d.member_id) for i, d in enumerate(documents)),
         pins={},
         connections={},
@@ -70,7 +71,7 @@ def build_world(*documents: PolicyDocument, trust_mode: TrustMode = TrustMode.TR
 
 
 def world_of(*raws: Mapping[str, Json], trust_mode: TrustMode = TrustMode.TRUSTED) -> World:
-    return build_world(*(parse_policy(dict(raw)) for raw in raws), trust_mode=trust_mode)
+    return build_world(*(parse_policy(dict(raw), CONNECTORS) for raw in raws), trust_mode=trust_mode)
 
 
 def call_of(
@@ -83,6 +84,7 @@ def call_of(
     member: Member = ALICE,
     ip: str = "192.0.2.7",
     resources: tuple[Resource, ...] | None = None,
+    arguments: JsonObject | None = None,
 ) -> Call:
     return Call(
         method="tools/call",
@@ -90,7 +92,7 @@ def call_of(
         namespace=namespace,
         tool=tool,
         tier=tier,
-        arguments={},
+        arguments=arguments or {},
         user_id=member.user_id,
         member_id=member.id,
         caller_ip=ip,

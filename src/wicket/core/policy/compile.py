@@ -9,6 +9,8 @@ lies in its tool and both lie in their tiers. What the conditions read, and the 
     context.session.toolsUsed["github:push_files"]                    absent when never used
     context.session.policyDenyCounts["<key>"], .policyAllowCounts     absent when zero
     context.session.labels                                            a set
+    context.memberSessions.denyCount ..                               the same of all the member's live sessions
+    context.arguments.texts["branch"] ..                              see `compile_arguments`
     context.ip                                                        the caller's address
     context.userId                                                    read by policies of every service only
 
@@ -21,20 +23,33 @@ from datetime import date
 from typing import TypeAlias, assert_never
 
 from wicket.core.model import Json, JsonObject
+from wicket.core.policy.compile_arguments import compile_argument
+from wicket.core.policy.compile_resources import compile_condition, compile_restrictions, compile_scope
 from wicket.core.policy.conditions import (
     CountCondition,
     CountFact,
     LabelCondition,
     Network,
     SessionCondition,
+    SessionScope,
     Time,
 )
 from wicket.core.policy.document import EVERY, PolicyDocument
+from wicket.core.policy.expressions import (
+    CONTEXT,
+    Expression,
+    binary,
+    choose,
+    context,
+    has,
+    joined,
+    literal,
+    literals,
+)
+from wicket.core.policy.resources import Match
 
-Expression: TypeAlias = JsonObject
-"""A node of Cedar's JSON expressions (Cedar documentation, "JSON policy format")."""
-
-CONTEXT: Expression = {"Var": "context"}
+ConditionName: TypeAlias = str
+"""Which part of a document an expression comes from: `time.hours`, `session[0]`, `conditions.items[1]`."""
 RECORDS = {
     CountFact.TOOL_COUNT: "toolsUsed",
     CountFact.POLICY_DENY_COUNT: "policyDenyCounts",
@@ -44,20 +59,65 @@ RECORDS = {
 
 def compile_policy(document: PolicyDocument, namespace: str, policy_id: str = "") -> JsonObject:
     """Compile to one policy of Cedar's JSON form; `policy_id`, when given, becomes its `@id` annotation."""
-    users, conditions = _principal(document, namespace)
-    if document.time is not None:
-        conditions += _time(document.time)
-    conditions += [_session(condition) for condition in document.session]
-    if document.network is not None:
-        conditions += _network(document.network)
+    parts = [
+        *(part for _, part in _before_resources(document, namespace)),
+        *_resource_conditions(document, namespace),
+        *(part for _, part in _arguments(document)),
+    ]
+    listed = _principal_condition(document, namespace)
+    conditions = parts if listed is None else [listed, *parts]
     compiled: JsonObject = {
         "effect": document.effect.value,
-        "principal": users,
+        "principal": _principal(document, namespace),
         "action": _actions(document, namespace),
         "resource": {"op": "All"},
-        "conditions": [{"kind": "when", "body": _joined("&&", conditions)}] if conditions else [],
+        "conditions": [{"kind": "when", "body": joined("&&", conditions)}] if conditions else [],
     }
     return compiled if not policy_id else {**compiled, "annotations": {"id": policy_id}}
+
+
+def conditions_of(document: PolicyDocument, namespace: str) -> list[tuple[ConditionName, Expression]]:
+    """List the conditions that `compile_policy` joins, beyond principal and tools, each under its field's name.
+
+    Resource conditions are listed one by one, though a policy may ask for any of them alone (`conditions.match`).
+    """
+    items = () if document.conditions is None else document.conditions.merged()
+    return [
+        *_before_resources(document, namespace),
+        *(
+            (f"conditions.items[{number}]", compile_condition(item, document.effect, namespace))
+            for number, item in enumerate(items)
+        ),
+        *_arguments(document),
+    ]
+
+
+def _before_resources(document: PolicyDocument, namespace: str) -> list[tuple[ConditionName, Expression]]:
+    parts = [] if document.time is None else _time(document.time)
+    parts += [(f"session[{i}]", _session(condition)) for i, condition in enumerate(document.session)]
+    if document.network is not None:
+        parts += _network(document.network)
+    if document.restrictions is not None:
+        restricted = compile_restrictions(document.restrictions, document.effect, namespace)
+        parts.append(("restrictions", restricted))
+    if document.resource_scope is not None:
+        scoped = compile_scope(document.resource_scope, document.effect, namespace)
+        parts.append(("resourceScope", scoped))
+    return parts
+
+
+def _resource_conditions(document: PolicyDocument, namespace: str) -> list[Expression]:
+    if document.conditions is None:
+        return []
+    items = [compile_condition(item, document.effect, namespace) for item in document.conditions.merged()]
+    return [joined("||", items)] if document.conditions.match is Match.ANY else items
+
+
+def _arguments(document: PolicyDocument) -> list[tuple[ConditionName, Expression]]:
+    return [
+        (f"arguments[{number}]", compile_argument(condition, document.effect))
+        for number, condition in enumerate(document.arguments)
+    ]
 
 
 def paths_read(compiled: JsonObject) -> frozenset[tuple[str, ...]]:
@@ -85,18 +145,24 @@ def _path(node: Json) -> tuple[str, ...]:
             return ()
 
 
-def _principal(document: PolicyDocument, namespace: str) -> tuple[JsonObject, list[Expression]]:
+def _principal(document: PolicyDocument, namespace: str) -> JsonObject:
+    users = document.principal.user_ids
+    if users is None or document.service == EVERY or len(users) > 1:
+        return {"op": "All"}
+    return {"op": "==", "entity": {"type": f"{namespace}::User", "id": users[0]}}
+
+
+def _principal_condition(document: PolicyDocument, namespace: str) -> Expression | None:
+    """What the head of a policy cannot say: one of several members, or a member in no namespace."""
     users = document.principal.user_ids
     if users is None:
-        return {"op": "All"}, []
+        return None
     if document.service == EVERY:
-        ids: Expression = {"Set": [_value(user) for user in users]}
-        return {"op": "All"}, [_binary("contains", ids, _context("userId"))]
-    entities: list[JsonObject] = [{"type": f"{namespace}::User", "id": user} for user in users]
-    if len(entities) == 1:
-        return {"op": "==", "entity": entities[0]}, []
-    listed: Expression = {"Set": [_value({"__entity": entity}) for entity in entities]}
-    return {"op": "All"}, [_binary("contains", listed, {"Var": "principal"})]
+        return binary("contains", literals(users), context("userId"))
+    if len(users) == 1:
+        return None
+    listed = literals({"__entity": {"type": f"{namespace}::User", "id": user}} for user in users)
+    return binary("contains", listed, {"Var": "principal"})
 
 
 def _actions(document: PolicyDocument, namespace: str) -> JsonObject:
@@ -106,24 +172,26 @@ def _actions(document: PolicyDocument, namespace: str) -> JsonObject:
     return {"op": "in", "entities": actions}
 
 
-def _time(time: Time) -> list[Expression]:
+def _time(time: Time) -> list[tuple[ConditionName, Expression]]:
     at = ("time",) if time.zone in (None, "UTC") else ("time", "in", str(time.zone))
-    conditions: list[Expression] = []
+    parts: list[tuple[ConditionName, Expression]] = []
     if time.active_from is not None:
-        conditions.append(_binary(">=", _context(*at, "date"), _value(date_number(time.active_from))))
+        begun = binary(">=", context(*at, "date"), literal(date_number(time.active_from)))
+        parts.append(("time.activeFrom", begun))
     if time.active_to is not None:
-        conditions.append(_binary("<=", _context(*at, "date"), _value(date_number(time.active_to))))
+        lasting = binary("<=", context(*at, "date"), literal(date_number(time.active_to)))
+        parts.append(("time.activeTo", lasting))
     if time.days_of_week:
-        days: Expression = {"Set": [_value(day) for day in time.days_of_week]}
-        conditions.append(_binary("contains", days, _context(*at, "dayOfWeek")))
+        day = binary("contains", literals(time.days_of_week), context(*at, "dayOfWeek"))
+        parts.append(("time.daysOfWeek", day))
     if time.hours is not None:
         first, last = time.hours
         bounds = [
-            _binary(">=", _context(*at, "hour"), _value(first)),
-            _binary("<=", _context(*at, "hour"), _value(last)),
+            binary(">=", context(*at, "hour"), literal(first)),
+            binary("<=", context(*at, "hour"), literal(last)),
         ]
-        conditions.append(_joined("&&" if first <= last else "||", bounds))
-    return conditions
+        parts.append(("time.hours", joined("&&" if first <= last else "||", bounds)))
+    return parts
 
 
 def date_number(day: date) -> int:
@@ -132,58 +200,33 @@ def date_number(day: date) -> int:
 
 
 def _session(condition: SessionCondition) -> Expression:
+    record = "session" if condition.scope is SessionScope.SESSION else "memberSessions"
     match condition:
         case LabelCondition(label=label):
-            return _binary("contains", _context("session", "labels"), _value(label))
+            return binary("contains", context(record, "labels"), literal(label))
         case CountCondition(fact=fact, operator=operator, value=value, subject=subject):
-            count = _context("session", fact) if subject is None else _count_of(RECORDS[fact], subject)
-            return _binary(operator, count, _value(value))
+            count = context(record, fact) if subject is None else _count_of(record, RECORDS[fact], subject)
+            return binary(operator, count, literal(value))
         case _:
             assert_never(condition)
 
 
-def _count_of(record: str, subject: str) -> Expression:
+def _count_of(record: str, counts: str, subject: str) -> Expression:
+    if record != "session":
+        # Zero is written out there: sums that are not known must not count as zero.
+        return context(record, counts, subject)
     # What never happened is absent from the record, and counts as zero.
-    return {
-        "if-then-else": {
-            "if": {"has": {"left": _context("session", record), "attr": subject}},
-            "then": _context("session", record, subject),
-            "else": _value(0),
-        }
-    }
+    return choose(has(context(record, counts), subject), context(record, counts, subject), literal(0))
 
 
-def _network(network: Network) -> list[Expression]:
-    conditions: list[Expression] = []
+def _network(network: Network) -> list[tuple[ConditionName, Expression]]:
+    parts: list[tuple[ConditionName, Expression]] = []
     if network.inside:
-        conditions.append(_in_any(network.inside))
+        parts.append(("network.in", _in_any(network.inside)))
     if network.outside:
-        conditions.append({"!": {"arg": _in_any(network.outside)}})
-    return conditions
+        parts.append(("network.notIn", {"!": {"arg": _in_any(network.outside)}}))
+    return parts
 
 
 def _in_any(networks: Sequence[str]) -> Expression:
-    return _joined("||", [{"isInRange": [_context("ip"), {"ip": [_value(network)]}]} for network in networks])
-
-
-def _joined(operator: str, parts: Sequence[Expression]) -> Expression:
-    # A balanced tree: Cedar reads its JSON form to a depth of 128, which a chain of many parts exceeds.
-    if len(parts) == 1:
-        return parts[0]
-    middle = len(parts) // 2
-    return _binary(operator, _joined(operator, parts[:middle]), _joined(operator, parts[middle:]))
-
-
-def _binary(operator: str, left: Expression, right: Expression) -> Expression:
-    return {str(operator): {"left": left, "right": right}}
-
-
-def _value(value: Json) -> Expression:
-    return {"Value": value}
-
-
-def _context(*path: str) -> Expression:
-    node = CONTEXT
-    for name in path:
-        node = {".": {"left": node, "attr": str(name)}}
-    return node
+    return joined("||", [{"isInRange": [context("ip"), {"ip": [literal(network)]}]} for network in networks])

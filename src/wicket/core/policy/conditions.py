@@ -45,6 +45,14 @@ class CountFact(StrEnum):
     POLICY_ALLOW_COUNT = "policyAllowCount"
 
 
+class SessionScope(StrEnum):
+    """Over what a session condition looks."""
+
+    SESSION = "session"
+    MEMBER = "member"
+    """All the live sessions of the member: a client chooses the ids of its own."""
+
+
 class Operator(StrEnum):
     AT_LEAST = ">="
     MORE_THAN = ">"
@@ -82,6 +90,7 @@ class CountCondition:
     operator: Operator
     value: int
     subject: str | None = None
+    scope: SessionScope = SessionScope.SESSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +98,7 @@ class LabelCondition:
     """The tool session has touched what carries this label."""
 
     label: str
+    scope: SessionScope = SessionScope.SESSION
 
 
 SessionCondition: TypeAlias = CountCondition | LabelCondition
@@ -173,12 +183,13 @@ def parse_session(raw: Json) -> tuple[SessionCondition, ...]:
 
 def _parse_condition(raw: Json, field: str) -> SessionCondition:
     raw = parse_object(raw, field, ("type", "operator", "value", "tool", "policy", "scope"))
-    if raw.get("scope") not in (None, "session"):
-        raise Invalid(f"`{field}.scope` other than `session` is not supported yet", field=f"{field}.scope")
+    scope = SessionScope.SESSION
+    if raw.get("scope") is not None:
+        scope = parse_choice(raw["scope"], f"{field}.scope", SessionScope)
     if raw.get("type") == "hasLabel":
         _refuse_present(raw, field, "operator", "tool", "policy")
         label = parse_required(raw, "value", f"{field}.value")
-        return LabelCondition(parse_text(label, f"{field}.value", length_max=LABEL_LENGTH_MAX))
+        return LabelCondition(parse_text(label, f"{field}.value", length_max=LABEL_LENGTH_MAX), scope)
     fact = parse_choice(parse_required(raw, "type", f"{field}.type"), f"{field}.type", CountFact)
     _refuse_present(raw, field, *({"tool", "policy"} - {COUNTED.get(fact)}))
     return CountCondition(
@@ -188,6 +199,7 @@ def _parse_condition(raw: Json, field: str) -> SessionCondition:
         ),
         value=parse_integer(raw.get("value"), f"{field}.value", least=0, most=COUNT_MAX),
         subject=_parse_subject(raw, field, COUNTED.get(fact)),
+        scope=scope,
     )
 
 
@@ -263,12 +275,13 @@ def render_time(time: Time) -> JsonObject:
 
 def render_condition(condition: SessionCondition) -> JsonObject:
     """Write one item of what `parse_session` read."""
+    scope: JsonObject = {} if condition.scope is SessionScope.SESSION else {"scope": condition.scope.value}
     match condition:
         case LabelCondition(label=label):
-            return {"type": "hasLabel", "value": label}
+            return {"type": "hasLabel", "value": label, **scope}
         case CountCondition(fact=fact, operator=operator, value=value, subject=subject):
             about: JsonObject = {} if subject is None else {COUNTED[fact]: subject}
-            return {"type": fact.value, **about, "operator": operator.value, "value": value}
+            return {"type": fact.value, **about, "operator": operator.value, "value": value, **scope}
         case _:
             assert_never(condition)
 

@@ -1,17 +1,21 @@
 """The structured policy: what people write and read, parsed into frozen values.
 
 `parse_policy` is the only way in and `render_policy` the only way out; what one gives, the other takes.
-An optional field that is null or empty is the same as an absent one. Fields that decide more narrowly than
-we can yet are refused by name: a policy must never cover more than its text says.
+An optional field that is null or empty is the same as an absent one. What a field may say of resources is the
+service's connector to tell; a service that has none knows no such field.
 """
 
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
 
 from wicket.core.errors import Invalid
-from wicket.core.model import OTHER_METHODS, Json, JsonObject, PolicyEffect, Tier
+from wicket.core.model import OTHER_METHODS, Connector, Json, JsonObject, PolicyEffect, Tier
+from wicket.core.policy.arguments import ArgumentCondition, parse_arguments, render_argument
 from wicket.core.policy.conditions import (
     Network,
     SessionCondition,
@@ -32,6 +36,16 @@ from wicket.core.policy.fields import (
     parse_object,
     parse_required,
     parse_text,
+)
+from wicket.core.policy.resources import (
+    ResourceConditions,
+    Restrictions,
+    Scope,
+    parse_conditions,
+    parse_restrictions,
+    parse_scope,
+    render_conditions,
+    render_restrictions,
 )
 
 EVERY = "*"
@@ -74,23 +88,35 @@ class PolicyDocument:
     time: Time | None = None
     session: tuple[SessionCondition, ...] = ()
     network: Network | None = None
+    restrictions: Restrictions | None = None
+    resource_scope: Scope | None = None
+    conditions: ResourceConditions | None = None
+    arguments: tuple[ArgumentCondition, ...] = ()
     member_id: str | None = None
+
+    @property
+    def is_scoped(self) -> bool:
+        """Whether the policy is limited to some resources."""
+        return self.restrictions is not None or self.resource_scope is not None or self.conditions is not None
 
     @property
     def is_conditional(self) -> bool:
         """Whether more than tool and member decides if the policy matches."""
-        return self.time is not None or bool(self.session) or self.network is not None
+        return (
+            self.time is not None
+            or bool(self.session)
+            or self.network is not None
+            or self.is_scoped
+            or bool(self.arguments)
+        )
 
 
 REQUIRED = ("name", "service", "effect", "tools")
-OPTIONAL = ("principal", "enabled", "denyMessage", "time", "session", "network", "memberId")
-LATER = {
-    "restrictions": ("repositories", "channels", "pages"),
-    "resourceScope": (),
-    "conditions": ("match", "items"),
-    "arguments": (),
-}
-"""Fields that are accepted only where they say nothing, with their parts."""
+OPTIONAL = (
+    "principal", "enabled", "denyMessage", "time", "session", "network", "restrictions", "resourceScope",
+    "conditions", "arguments", "memberId",
+)  # fmt: skip
+NO_CONNECTORS: Final[Mapping[str, Connector]] = MappingProxyType({})
 
 
 def covering_patterns(tool: str, selector: str | None, tier: Tier) -> tuple[str, ...]:
@@ -102,19 +128,24 @@ def covering_patterns(tool: str, selector: str | None, tier: Tier) -> tuple[str,
     return patterns if selector is None else (*patterns, f"{tool}::{selector}")
 
 
-def parse_policy(raw: JsonObject, *, known_zones: frozenset[str] | None = None) -> PolicyDocument:
+def parse_policy(
+    raw: JsonObject,
+    connectors: Mapping[str, Connector] = NO_CONNECTORS,
+    *,
+    known_zones: frozenset[str] | None = None,
+) -> PolicyDocument:
     """Read a policy as written on the wire; raise `Invalid` with the dotted path of the bad field.
 
-    `known_zones` are the IANA names to accept; None accepts whatever is spelled like one.
+    `connectors`, by key, tell what can be said of the resources of a service. `known_zones` are the IANA names to
+    accept; None accepts whatever is spelled like one.
     """
-    raw = parse_object(raw, "", (*REQUIRED, *OPTIONAL, *LATER))
-    for field in LATER:
-        _refuse_unless_empty(raw.get(field), field)
+    raw = parse_object(raw, "", (*REQUIRED, *OPTIONAL))
     service = parse_match(
         parse_required(raw, "service", "service"), "service", SERVICE_GRAMMAR, "a connector's key or `*`"
     )
     effect = parse_choice(parse_required(raw, "effect", "effect"), "effect", PolicyEffect)
-    return PolicyDocument(
+    connector = connectors.get(service)
+    document = PolicyDocument(
         name=parse_text(parse_required(raw, "name", "name"), "name", length_max=NAME_LENGTH_MAX),
         service=service,
         effect=effect,
@@ -125,18 +156,15 @@ def parse_policy(raw: JsonObject, *, known_zones: frozenset[str] | None = None) 
         time=parse_time(raw.get("time"), known_zones),
         session=parse_session(raw.get("session")),
         network=parse_network(raw.get("network")),
+        restrictions=parse_restrictions(raw.get("restrictions"), connector),
+        resource_scope=parse_scope(raw.get("resourceScope"), connector),
+        conditions=parse_conditions(raw.get("conditions"), connector),
+        arguments=parse_arguments(raw.get("arguments")),
         member_id=_parse_member_id(raw.get("memberId")),
     )
-
-
-def _refuse_unless_empty(raw: Json, field: str) -> None:
-    values: list[Json] = [raw]
-    if isinstance(raw, dict):
-        parts = parse_object(raw, field, LATER[field])
-        # How items are joined says nothing where there are none.
-        values = [value for name, value in parts.items() if name != "match"]
-    if any(value is not None and value not in ([], {}, "") for value in values):
-        raise Invalid(f"`{field}` is not supported yet, leave it out", field=field)
+    if service == EVERY and document.arguments:
+        raise Invalid("`arguments` are those of one service's tools, name the service", field="arguments")
+    return document
 
 
 def _parse_tools(raw: Json, service: str) -> tuple[str, ...]:
@@ -209,6 +237,14 @@ def render_policy(document: PolicyDocument) -> JsonObject:
         rendered["session"] = [render_condition(condition) for condition in document.session]
     if document.network is not None:
         rendered["network"] = render_network(document.network)
+    if document.restrictions is not None:
+        rendered["restrictions"] = render_restrictions(document.restrictions)
+    if document.resource_scope is not None:
+        rendered["resourceScope"] = document.resource_scope.label
+    if document.conditions is not None:
+        rendered["conditions"] = render_conditions(document.conditions)
+    if document.arguments:
+        rendered["arguments"] = [render_argument(condition) for condition in document.arguments]
     if document.member_id is not None:
         rendered["memberId"] = document.member_id
     return rendered

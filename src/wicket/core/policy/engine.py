@@ -2,7 +2,8 @@
 
 Pure, and the only file that speaks to Cedar. Calls, lists, simulation and replay all come through here.
 A call is allowed when Cedar allows it for every resource it targets and no policy failed to evaluate: Cedar
-itself skips a policy that fails, which would let a broken forbid through.
+itself skips a policy that fails, which would let a broken forbid through. Nor may a call that names no resource, where
+a policy that covers it is limited to some: a forbid among them could not see what it is about.
 """
 
 import json
@@ -15,14 +16,28 @@ from typing import NamedTuple, TypeAlias
 import cedarpy
 
 from wicket.core.errors import Invalid
-from wicket.core.model import Call, Decision, Effect, Json, JsonObject, PolicyEffect, PolicyRef, Reason, Tier
+from wicket.core.model import (
+    SERVICE_TYPE,
+    Call,
+    Decision,
+    Effect,
+    Json,
+    JsonObject,
+    PolicyEffect,
+    PolicyRef,
+    Reason,
+    Resource,
+    Tier,
+)
 from wicket.core.policy.compile import compile_policy, paths_read
+from wicket.core.policy.compile_arguments import ARGUMENTS
 from wicket.core.policy.document import PolicyDocument
 from wicket.core.policy.explain import Told, tell
 from wicket.core.policy.explanation import Explanation, explain, parts_of
-from wicket.core.policy.request import build_entities, build_request, read_values
+from wicket.core.policy.request import Value, build_entities, build_request, is_described, read_values
 from wicket.core.policy.slices import BindingPolicy, BoundMember, RuledWorld, Subject, find_covering, remember
 from wicket.core.policy.text import render_text
+from wicket.core.policy.withheld import withhold
 from wicket.core.session import Facts
 
 DETAIL_LENGTH_MAX = 500
@@ -30,6 +45,10 @@ KNOWN_MAX = 32
 """Decisions remembered for one slice."""
 CEDAR_FAILURES = (ValueError, TypeError, KeyError, RecursionError)
 """What cedarpy raises for policies, entities or requests that it cannot read."""
+FACTS = ("session", "memberSessions")
+"""Parts of the context that are facts of tool sessions."""
+KNOWN_TEXT_MAX = 1_024
+"""Longer texts of arguments are not remembered."""
 POLICY_FAILURE = re.compile(r"error while evaluating policy `(?P<id>.+?)`: (?P<message>.*)", re.DOTALL)
 
 
@@ -48,7 +67,10 @@ class Judged(NamedTuple):
 class Rules:
     """Policies that are judged together, parsed once."""
 
-    __slots__ = ("_handle", "_namespace", "_parts", "_policies", "_unreadable", "reads", "reads_facts")
+    __slots__ = (
+        "_handle", "_namespace", "_parts", "_policies", "_scoped", "_unreadable", "reads", "reads_arguments",
+        "reads_facts",
+    )  # fmt: skip
 
     def __init__(self, policies: Sequence[BindingPolicy], namespace: str) -> None:
         self._namespace = namespace
@@ -56,7 +78,9 @@ class Rules:
         self._policies = {policy.ref.id: policy for policy in policies}
         compiled = {policy.ref.id: compile_policy(policy.document, namespace) for policy in policies}
         self.reads = tuple(sorted({path for one in compiled.values() for path in paths_read(one)}))
-        self.reads_facts = any(path[0] == "session" for path in self.reads)
+        self.reads_arguments = any(path[0] == ARGUMENTS for path in self.reads)
+        self.reads_facts = any(path[0] in FACTS for path in self.reads)
+        self._scoped = tuple(policy.ref for policy in policies if policy.document.is_scoped)
         self._handle: cedarpy.PolicySet | None = None
         self._unreadable: tuple[PolicyRef, ...] = ()
         try:
@@ -119,11 +143,18 @@ class Rules:
         if errors:
             return self._failed(request, errors)
         matched = self._refs({reason for answer in answers for reason in answer.diagnostics.reasons})
+        forbids = tuple(ref for ref in matched if ref.effect is PolicyEffect.FORBID)
+        if self._scoped and not forbids and self._names_nothing(request):
+            return Decision(Effect.DENY, Reason.RESOURCE_NOT_RECOGNISED, self._scoped, request)
         if answers and all(answer.decision is cedarpy.Decision.Allow for answer in answers):
             return Decision(Effect.ALLOW, Reason.PERMITTED, matched, request)
-        forbids = tuple(ref for ref in matched if ref.effect is PolicyEffect.FORBID)
         reason = Reason.FORBIDDEN_BY_POLICY if forbids else Reason.NO_PERMIT_MATCHED
         return Decision(Effect.DENY, reason, forbids, request)
+
+    def _names_nothing(self, request: JsonObject) -> bool:
+        targets = request.get("resources", [request["resource"]])
+        kinds = [str(target["type"]) for target in _list(targets) if isinstance(target, dict)]
+        return any(kind.endswith(f"::{SERVICE_TYPE}") for kind in kinds)
 
     def _failed(self, request: JsonObject, errors: Sequence[str]) -> Decision:
         failures = [POLICY_FAILURE.fullmatch(error) for error in errors]
@@ -158,24 +189,42 @@ def decide(world: RuledWorld, call: Call, facts: Facts, now: datetime) -> Judged
     found = _slice_of(world, call)
     rules = found.rules
     values = read_values(call, rules.reads, facts, now)
-    if found.entities is None or any(one.attributes or one.parents for one in call.resources):
-        return _judge(world, call, rules, build_request(call, rules.reads, values), None)
-    question = (values, *[(one.uid.type, one.uid.id) for one in call.resources])
+    is_plain = found.entities is not None and not any(is_described(one) for one in call.resources)
+    entities = found.entities if is_plain else None
+    question = (values, *[(one.uid.type, one.uid.id) if is_plain else _key_of(one) for one in call.resources])
     known = found.known.get(question)
     if known is not None:
         return known
-    judged = _judge(world, call, rules, build_request(call, rules.reads, values), found.entities)
-    if judged.decision.reason is not Reason.POLICY_ERRORED:
+    judged = _judge(world, call, rules, build_request(call, rules.reads, values), entities)
+    if judged.decision.reason is not Reason.POLICY_ERRORED and not any(map(_is_long, values)):
         if len(found.known) >= KNOWN_MAX:
             found.known.clear()
         found.known[question] = judged
     return judged
 
 
+def _key_of(resource: Resource) -> tuple[object, ...]:
+    """All that a decision may read of a resource; as text, a bool and a number that are equal differ."""
+    return (
+        str(resource.uid),
+        resource.parents,
+        repr(sorted(resource.attributes.items())),
+        resource.unknown,
+    )
+
+
+def _is_long(value: Value) -> bool:
+    items = (value,) if isinstance(value, str) else value
+    return isinstance(items, tuple) and sum(len(str(item)) for item in items) > KNOWN_TEXT_MAX
+
+
 def _judge(
     world: RuledWorld, call: Call, rules: Rules, request: JsonObject, entities: cedarpy.Entities | None
 ) -> Judged:
     context = json.dumps(request["context"])
+    if rules.reads_arguments:
+        connector = world.services.get(call.service)
+        request = withhold(request, None if connector is None else connector.tools.get(call.tool))
     decision = rules.decide(request, context, entities or json.dumps(request["entities"]))
     return Judged(decision, tell(call, decision, world.agent_name), rules.reads_facts)
 
@@ -254,6 +303,10 @@ def _rules_of(world: RuledWorld, subject: Subject, namespace: str) -> Rules:
         rules = Rules(policies, namespace)
         remember(world, key, rules)
     return rules
+
+
+def _list(node: Json) -> list[Json]:
+    return node if isinstance(node, list) else []
 
 
 def _find_entities(entities: Json) -> cedarpy.Entities | None:

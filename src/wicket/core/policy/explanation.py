@@ -4,14 +4,17 @@ Whether a condition holds is not judged here. A policy is taken apart into polic
 puts them to Cedar with the request that was decided, and this file words what came of it.
 """
 
+import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from wicket.core.model import Json, JsonObject, PolicyEffect, PolicyRef
+from wicket.core.policy.compile_arguments import ARGUMENTS, key_of
 from wicket.core.policy.conditions import CountCondition, LabelCondition, Network, SessionCondition, Time
 from wicket.core.policy.diff import DAYS
 from wicket.core.policy.document import PolicyDocument, Principal
+from wicket.core.policy.resources import Match, ResourceConditions
 from wicket.core.policy.slices import BindingPolicy
 
 NEAREST_MAX: Final = 3
@@ -69,7 +72,17 @@ class Explanation:
 
 def parts_of(document: PolicyDocument) -> Mapping[str, PolicyDocument]:
     """The policy with one of its conditions each, by the field that has the condition."""
-    bare = replace(document, principal=Principal(), time=None, session=(), network=None)
+    bare = replace(
+        document,
+        principal=Principal(),
+        time=None,
+        session=(),
+        network=None,
+        restrictions=None,
+        resource_scope=None,
+        conditions=None,
+        arguments=(),
+    )
     parts = {field: replace(bare, time=time) for field, time in _times(document.time)}
     parts |= {
         f"session[{place}]": replace(bare, session=(one,)) for place, one in enumerate(document.session)
@@ -78,7 +91,23 @@ def parts_of(document: PolicyDocument) -> Mapping[str, PolicyDocument]:
         parts["network.in"] = replace(bare, network=Network(inside=document.network.inside))
     if document.network is not None and document.network.outside:
         parts["network.notIn"] = replace(bare, network=Network(outside=document.network.outside))
+    parts |= {field: replace(bare, **limit) for field, limit in _limits(document)}
     return parts
+
+
+def _limits(document: PolicyDocument) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What limits a policy to resources and arguments; conditions of which any suffices are one."""
+    if document.restrictions is not None:
+        yield "restrictions", {"restrictions": document.restrictions}
+    if document.resource_scope is not None:
+        yield "resourceScope", {"resource_scope": document.resource_scope}
+    if document.conditions is not None and document.conditions.match is Match.ANY:
+        yield "conditions", {"conditions": document.conditions}
+    elif document.conditions is not None:
+        for place, one in enumerate(document.conditions.merged()):
+            yield f"conditions.items[{place}]", {"conditions": ResourceConditions(Match.ALL, (one,))}
+    for place, condition in enumerate(document.arguments):
+        yield f"arguments[{place}]", {"arguments": (condition,)}
 
 
 def _times(time: Time | None) -> Iterator[tuple[str, Time]]:
@@ -129,10 +158,44 @@ def _nearest(found: Sequence[PolicyFindings]) -> tuple[PolicyFindings, ...]:
 
 
 def _find(field: str, part: PolicyDocument, request: JsonObject, holds: bool | None) -> Finding:  # noqa: FBT001
-    what, seen, required = _facts(part, request["context"])
+    what, seen, required = _limit_facts(part, request) or _facts(part, request["context"])
     allowed = "allowed" if part.effect is PolicyEffect.PERMIT else "forbidden"
     shown = UNKNOWN if seen is None else _shown(seen)
     return Finding(field, holds, seen, required, f"{what} was {shown}, {allowed} {required}")
+
+
+def _limit_facts(part: PolicyDocument, request: JsonObject) -> tuple[str, Json, str] | None:
+    resource = request["resource"]
+    if part.arguments:
+        condition = part.arguments[0]
+        seen = [
+            values[key_of(condition.path)]
+            for values in _records(_at(request["context"], ARGUMENTS))
+            if key_of(condition.path) in values
+        ]
+        required = ", ".join(json.dumps(value, ensure_ascii=False) for value in condition.values)
+        return f"argument {condition.path}", seen[0] if seen else None, f"{condition.operator} {required}"
+    if part.restrictions is not None:
+        names = [f"{kind} {name}" for kind, ids in part.restrictions.containers().items() for name in ids]
+        return "resource", _at(resource, "id"), f"in {', '.join(names)}"
+    if part.resource_scope is not None:
+        kind = str(_at(resource, "type")).rpartition("::")[2]
+        return "type of the resource", kind, part.resource_scope.label
+    if part.conditions is None:
+        return None
+    required = " or ".join(
+        f"{one.type.name} {', '.join(map(str, one.values))}" for one in part.conditions.merged()
+    )
+    only = part.conditions.items[0].type
+    if len(part.conditions.items) > 1 or not only.attribute:
+        return "resource", _at(resource, "id"), required
+    entities = request["entities"] if isinstance(request["entities"], list) else []
+    told = [entity for entity in entities if _at(entity, "uid") == resource]
+    return only.name, _at(told[0], "attrs", only.attribute) if told else None, required.partition(" ")[2]
+
+
+def _records(node: Json) -> list[JsonObject]:
+    return [record for record in node.values() if isinstance(record, dict)] if isinstance(node, dict) else []
 
 
 def _facts(part: PolicyDocument, context: Json) -> tuple[str, Json, str]:
@@ -165,9 +228,9 @@ def _time_facts(time: Time, context: Json) -> tuple[str, Json, str]:
 
 def _session_facts(condition: SessionCondition, context: Json) -> tuple[str, Json, str]:
     match condition:
-        case LabelCondition(label):
+        case LabelCondition(label=label):
             return "labels of the session", _at(context, "session", "labels"), f"with {label}"
-        case CountCondition(fact, operator, value, subject):
+        case CountCondition(fact=fact, operator=operator, value=value, subject=subject):
             count = _count(context, fact, subject)
             what = fact.value if subject is None else f"{fact.value} of {subject}"
             return what, count, f"{operator.value} {value}"

@@ -12,13 +12,16 @@ from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from typing import Final, TypeAlias
 
-from wicket.core.model import Call, EntityUid, Json, JsonObject
+from wicket.core.model import Call, EntityUid, Json, JsonObject, Resource
+from wicket.core.policy.arguments_seen import find_seen
 from wicket.core.policy.compile import date_number
+from wicket.core.policy.compile_arguments import ARGUMENTS
+from wicket.core.policy.compile_resources import UNKNOWN
 from wicket.core.session import Facts
 
 Path: TypeAlias = tuple[str, ...]
 """An attribute of the context: `("time", "hour")`."""
-Value: TypeAlias = str | int | tuple[str, ...] | None
+Value: TypeAlias = str | int | tuple[str, ...] | tuple[int, ...] | None
 
 ADDRESSES_MAX: Final = 4_096
 """Callers' addresses whose canonical spelling is remembered."""
@@ -57,13 +60,23 @@ def build_entities(call: Call) -> list[Json]:
     resources: list[JsonObject] = [
         {
             "uid": _uid(resource.uid),
-            "attrs": dict(resource.attributes),
+            "attrs": _attributes(resource),
             "parents": [_uid(parent) for parent in resource.parents],
         }
         for resource in call.resources
-        if resource.attributes or resource.parents
+        if is_described(resource)
     ]
     return [action, *resources]
+
+
+def is_described(resource: Resource) -> bool:
+    """Whether more is said of a resource than its name."""
+    return bool(resource.attributes or resource.parents or resource.unknown)
+
+
+def _attributes(resource: Resource) -> JsonObject:
+    unknown: JsonObject = {UNKNOWN: [*sorted(resource.unknown)]} if resource.unknown else {}
+    return {**resource.attributes, **unknown}
 
 
 def _uid(uid: EntityUid) -> JsonObject:
@@ -72,19 +85,20 @@ def _uid(uid: EntityUid) -> JsonObject:
 
 def _context(reads: Iterable[Path], values: Iterable[Value]) -> JsonObject:
     context: JsonObject = {}
-    for (*records, attribute), value in zip(reads, values, strict=True):
+    for path, value in zip(reads, values, strict=True):
+        *records, attribute = path
         record = context
         for name in records:
             inner = record.setdefault(name, {})
             if isinstance(inner, dict):
                 record = inner
         if value is not None:
-            record[attribute] = _as_json(attribute, value)
+            record[attribute] = _as_json(path, value)
     return context
 
 
-def _as_json(attribute: str, value: Value) -> Json:
-    if attribute == "ip":
+def _as_json(path: Path, value: Value) -> Json:
+    if path == ("ip",):
         return {"__extn": {"fn": "ip", "arg": str(value)}}
     return [*value] if isinstance(value, tuple) else value
 
@@ -98,6 +112,10 @@ def _find_value(path: Path, call: Call, facts: Facts, now: datetime) -> Value:
             return None if clock is None else _part_of(now.astimezone(clock), part)
         case ("session", *fact):
             return _find_fact(tuple(fact), facts)
+        case ("memberSessions", *fact):
+            return None if facts.member is None else _find_sum(tuple(fact), facts.member)
+        case (arguments, record, key) if arguments == ARGUMENTS:
+            return find_seen(call.arguments, record, key)
         case ("ip",):
             return _address(call.caller_ip)
         case ("userId",):
@@ -141,6 +159,12 @@ def _find_fact(path: Path, facts: Facts) -> Value:
             return tuple(sorted(facts.labels))
         case _:
             return None
+
+
+def _find_sum(path: Path, facts: Facts) -> Value:
+    """A fact of all the member's sessions; what never happened is zero, since nothing there is what is not known."""
+    found = _find_fact(path, facts)
+    return 0 if found is None else found
 
 
 @lru_cache(maxsize=ADDRESSES_MAX)

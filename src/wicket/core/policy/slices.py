@@ -8,11 +8,11 @@ An agent's world holds its policies, so it imports them and they cannot import i
 of a world is read here.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from wicket.core.model import PolicyRef, Tier, TrustMode
+from wicket.core.model import Connector, PolicyRef, Tier, TrustMode
 from wicket.core.policy.document import EVERY, PolicyDocument, covering_patterns
 
 CACHED_MAX = 4_096
@@ -50,6 +50,9 @@ class RuledWorld(Protocol):
 
     @property
     def trust_mode(self) -> TrustMode: ...
+
+    @property
+    def services(self) -> Mapping[str, Connector]: ...
 
     @property
     def slices(self) -> dict[object, object]: ...

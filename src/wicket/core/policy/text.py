@@ -13,7 +13,8 @@ IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 RESERVED = frozenset({"true", "false", "if", "then", "else", "in", "is", "like", "has", "__cedar"})
 WHOLE, OR, AND, RELATION, UNARY, MEMBER = range(6)
 """How tightly an expression binds, in rising order."""
-OPERATORS = {"||": OR, "&&": AND, ">=": RELATION, ">": RELATION, "<": RELATION, "<=": RELATION}
+OPERATORS = {"||": OR, "&&": AND} | dict.fromkeys(("==", "!=", ">=", ">", "<", "<=", "in"), RELATION)
+ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t"})
 
 
 def render_text(compiled: JsonObject) -> str:
@@ -68,6 +69,10 @@ def _bare(node: Json) -> tuple[str, int]:
             return _expression(left, MEMBER) + _attribute(attribute), MEMBER
         case {"has": {"left": left, "attr": str(attribute)}}:
             return f"{_expression(left, UNARY)} has {_quoted(attribute)}", RELATION
+        case {"is": {"left": left, "entity_type": str(kind)}}:
+            return f"{_expression(left, UNARY)} is {kind}", RELATION
+        case {"like": {"left": left, "pattern": list(pattern)}}:
+            return f"{_expression(left, UNARY)} like {_pattern(pattern)}", RELATION
         case {"!": {"arg": argument}}:
             return f"!{_expression(argument, MEMBER)}", UNARY
         case {"if-then-else": {"if": test, "then": then, "else": other}}:
@@ -122,6 +127,14 @@ def _attribute(name: str) -> str:
     return f".{name}" if IDENTIFIER.fullmatch(name) and name not in RESERVED else f"[{_quoted(name)}]"
 
 
+def _pattern(parts: list[Json]) -> str:
+    """A pattern of `like`: a star stands for any text, unless it is escaped."""
+    texts = [
+        str(part["Literal"]).translate(ESCAPES).replace("*", "\\*") if isinstance(part, dict) else "*"
+        for part in parts
+    ]
+    return f'"{"".join(texts)}"'
+
+
 def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    return f'"{text.translate(ESCAPES)}"'

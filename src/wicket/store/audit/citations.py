@@ -7,6 +7,7 @@ from typing import Any, Final
 import orjson
 import sqlalchemy as sa
 
+from wicket.connectors.services import catalog
 from wicket.core.errors import Invalid
 from wicket.core.policy.document import digest_of, parse_policy
 from wicket.store import tables
@@ -100,7 +101,7 @@ class Citations:
         if kept is None:
             raise Flawed(writer, seq, VERSIONS, f"missing: version {version} of policy {policy_id}")
         try:
-            is_same = digest_of(parse_policy(json.loads(kept)), version) == digest
+            is_same = digest_of(parse_policy(json.loads(kept), catalog()), version) == digest
         except (Invalid, ValueError, TypeError):
             is_same = False
         if not is_same:

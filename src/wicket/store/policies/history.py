@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from wicket.connectors.services import catalog
 from wicket.core.model import PolicyRef
 from wicket.core.policy.document import parse_policy
 from wicket.core.world import AgentPolicy
@@ -137,7 +138,7 @@ def _load(
 
 
 def _policy(row: sa.Row[*tuple[Any, ...]], key: str) -> AgentPolicy:
-    document = parse_policy(json.loads(row.document))
+    document = parse_policy(json.loads(row.document), catalog())
     ref = PolicyRef(
         id=row.policy_id,
         key=key,

@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from wicket.connectors.services import catalog
 from wicket.core.errors import NotFound
 from wicket.core.policy.document import PolicyDocument, parse_policy
 from wicket.store import tables
@@ -136,7 +137,7 @@ def _policy_of(row: sa.Row[Any]) -> StoredPolicy:
         agent_id=row.agent_id,
         key=row.key,
         version=row.version,
-        document=replace(parse_policy(json.loads(row.document)), enabled=row.enabled),
+        document=replace(parse_policy(json.loads(row.document), catalog()), enabled=row.enabled),
         created_at=from_us(row.created_at),
         updated_at=from_us(row.updated_at),
     )
@@ -145,7 +146,7 @@ def _policy_of(row: sa.Row[Any]) -> StoredPolicy:
 def _version_of(row: sa.Row[Any]) -> PolicyVersion:
     return PolicyVersion(
         version=row.version,
-        document=parse_policy(json.loads(row.document)),
+        document=parse_policy(json.loads(row.document), catalog()),
         digest=row.digest,
         saved_at=from_us(row.saved_at),
         saved_by=row.saved_by,

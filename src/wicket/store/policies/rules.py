@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from wicket.connectors.services import catalog
 from wicket.core.errors import Conflict, Invalid
 from wicket.core.model import OTHER_METHODS, MemberStatus, Tier, ToolFacts, TrustMode
+from wicket.core.policy.checks import check_facts
 from wicket.core.policy.document import PolicyDocument
 from wicket.store import tables
 
@@ -60,6 +61,7 @@ def check(
     if note is not None and len(note) > NOTE_CHARS_MAX:
         raise Invalid(f"a note has at most {NOTE_CHARS_MAX} characters; shorten it", field="note")
     _check_member(tx, agent=agent, member_id=document.member_id)
+    check_facts(document)
     if document.service == "*":
         return
     tools = known_tools.get(document.service)

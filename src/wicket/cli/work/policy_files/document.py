@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from wicket.connectors.services import catalog
 from wicket.core.errors import Invalid
 from wicket.core.model import Effect, Json, JsonObject, Reason
 from wicket.core.policy.conditions import POLICY_KEY_GRAMMAR
@@ -138,7 +139,7 @@ def _parse_filed(raw: Json, field: str, people: People, known_zones: frozenset[s
     if isinstance(whose := wire.get("memberId"), str):
         wire["memberId"] = people.member_id(whose, f"{field}.memberId")
     try:
-        document = parse_policy(wire, known_zones=known_zones)
+        document = parse_policy(wire, catalog(), known_zones=known_zones)
     except Invalid as problem:
         path = f"{field}.{problem.field}"
         raise Invalid(f"`{path}`: {problem.sentence}", field=path, code=problem.code) from problem
