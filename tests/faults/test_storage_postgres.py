@@ -180,14 +180,12 @@ async def test_while_the_database_is_silent_a_key_that_nobody_knows_yet_is_refus
     async with staged(there) as scene:
         key = await scene.agent.key("ann@example.com")
         async with frozen(cluster, there, scene):
-            story = await scene.crowd.call(scene.door, key)
+            story = await scene.call(key=key)
             listed = await scene.door.rpc(scene.key, "tools/list")
         assert story.failed
         assert story.arrived is None
         assert listed.status == 503
-        await scene.until_it_works()
-        allowed = await scene.crowd.call(scene.door, key)
-        assert allowed.allowed
+        assert (await scene.until_it_works(key)).allowed
 
 
 async def test_a_database_that_falls_silent_is_not_waited_for(cluster: Cluster, there: Location) -> None:
