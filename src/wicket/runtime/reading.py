@@ -1,22 +1,32 @@
 """Readers of the log who stay: exports of any length, and live views. So many at a time, none holding anything open."""
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections import Counter, deque
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from wicket.core.errors import Limited
 from wicket.core.model import JsonObject
 from wicket.runtime.tail import Subscription, Tail
-from wicket.store.audit.export import BATCH_ROWS, Lines, finish, next_span, read_lines, render_head
+from wicket.store.audit.export import (
+    BATCH_ROWS,
+    Stretch,
+    find_stretch,
+    finish,
+    next_span,
+    read_lines,
+    render_head,
+)
 from wicket.store.audit.fields import ExportFormat
 from wicket.store.audit.filters import AuditFilter
-from wicket.store.audit.following import Committed, position_now
+from wicket.store.audit.following import Committed, Position, position_now
 from wicket.store.audit.lanes import Place
 from wicket.store.audit.matching import Lens, load_lens
 from wicket.store.audit.render import render, render_outcome
-from wicket.store.db import Database
+from wicket.store.db import Database, Kind
 
 EXPORTS_MAX: Final = 8
 EXPORTS_OF_ACCOUNT_MAX: Final = 3
@@ -25,6 +35,8 @@ VIEWS_OF_ACCOUNT_MAX: Final = 10
 TOLD_AT_ONCE: Final = 100
 CHUNK_BYTES: Final = 256 * 1024
 """Of an export, handed on together."""
+READS_AT_ONCE: Final[Mapping[Kind, int]] = {Kind.SQLITE: 1, Kind.POSTGRESQL: 2}
+"""Of an export: SQLite works in this process, for whoever else reads."""
 RETRY_AFTER_S: Final = 5
 
 
@@ -70,42 +82,60 @@ async def export(
     offset: int = 0,
     most: int | None = None,
 ) -> AsyncGenerator[bytes]:
-    """The entries that match, newest first, as the log stands now: `most` of them after the first `offset`.
-
-    While one batch is made ready, in a thread, the next is read.
-    """
+    """The entries that match, newest first, as the log stands now: `most` of them after the first `offset`."""
     until = await database.read(position_now)
-    rest, span = most, BATCH_ROWS
-
-    def read(place: Place) -> "asyncio.Task[Lines]":
-        return asyncio.create_task(
-            database.read(
-                read_lines,
-                account_id=account_id,
-                wanted=wanted,
-                until=until,
-                place=place,
-                form=form,
-                span=span,
-                most=rest,
-            )
-        )
-
+    batches = _Batches(database, until, form, most=most)
+    find = partial(find_stretch, account_id=account_id, wanted=wanted, until=until)
     yield render_head(form)
-    reading: asyncio.Task[Lines] | None = read(Place(skip=offset))
     try:
-        while reading is not None:
-            batch = await reading
-            rest = None if rest is None else rest - batch.count
-            span = next_span(span, batch.count)
-            reading = None if batch.resume is None or rest == 0 else read(batch.resume)
-            text = memoryview(await asyncio.to_thread(finish, batch.text, form))
-            for begin in range(0, len(text), CHUNK_BYTES):
-                yield bytes(text[begin : begin + CHUNK_BYTES])
+        async with aclosing(batches.read(find, Place(skip=offset))) as texts:
+            async for text in texts:
+                for begin in range(0, len(text), CHUNK_BYTES):
+                    yield text[begin : begin + CHUNK_BYTES]
     finally:
-        if reading is not None:
-            reading.cancel()
-            await asyncio.wait({reading})
+        await batches.close()
+
+
+class _Batches:
+    """Batches of an export: while one is made ready, in a thread, the next is read already."""
+
+    def __init__(self, database: Database, until: Position, form: ExportFormat, *, most: int | None) -> None:
+        self._database = database
+        self._until = until
+        self._form = form
+        self._rest = most
+        self._reads = asyncio.Semaphore(READS_AT_ONCE[database.kind])
+        self._ahead = 1 if most is not None else 1 + READS_AT_ONCE[database.kind]
+        self._made: deque[asyncio.Task[tuple[bytes, int]]] = deque()
+
+    async def read(self, find: Callable[..., Stretch | None], start: Place) -> AsyncGenerator[bytes]:
+        place: Place | None = start
+        span = BATCH_ROWS
+        while place is not None or self._made:
+            while place is not None and len(self._made) < self._ahead:
+                stretch = await self._database.read(find, place=place, span=span, most=self._rest)
+                place = None if stretch is None else stretch.resume
+                if stretch is not None:
+                    self._made.append(asyncio.create_task(self._make(stretch)))
+            if self._made:
+                text, count = await self._made[0]
+                self._made.popleft()
+                span = next_span(span, count)
+                self._rest = None if self._rest is None else self._rest - count
+                place = None if self._rest == 0 else place
+                yield text
+
+    async def _make(self, stretch: Stretch) -> tuple[bytes, int]:
+        async with self._reads:
+            lines = await self._database.read(read_lines, stretch, until=self._until, form=self._form)
+        return await asyncio.to_thread(finish, lines.text, self._form), lines.count
+
+    async def close(self) -> None:
+        """Read no more."""
+        for task in self._made:
+            task.cancel()
+        if self._made:
+            await asyncio.wait(self._made)
 
 
 @dataclass(frozen=True, slots=True)

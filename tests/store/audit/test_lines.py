@@ -14,7 +14,7 @@ from wicket.core.jsonrpc import render_json_text
 from wicket.core.model import Json, Outcome
 from wicket.runtime.recorder.entries import storable
 from wicket.store.audit.entry import Entry, OutcomeRow
-from wicket.store.audit.export import finish, lines_of, next_span, read_batch, read_lines
+from wicket.store.audit.export import find_stretch, finish, lines_of, next_span, read_batch, read_lines
 from wicket.store.audit.fields import ExportFormat
 from wicket.store.audit.filters import AuditFilter, parse_filter
 from wicket.store.audit.following import Position, position_now
@@ -145,13 +145,14 @@ def made(
     lines: list[bytes] = []
     place: Place | None = Place()
     while place is not None:
-        found = read_lines(
-            tx, account_id=account_id, wanted=wanted, until=until, place=place, form=form, span=70
-        )
+        stretch = find_stretch(tx, account_id=account_id, wanted=wanted, until=until, place=place, span=70)
+        if stretch is None:
+            break
+        found = read_lines(tx, stretch, until=until, form=form)
         text = finish(found.text, form)
         assert text.count(b"\n") == found.count
         lines += text.splitlines(keepends=True)
-        place = found.resume
+        place = stretch.resume
     return lines
 
 

@@ -146,49 +146,59 @@ def _fetch(tx: sa.Connection, statement: sa.Select[*tuple[Any, ...]]) -> Sequenc
 
 
 @dataclass(frozen=True, slots=True)
+class Stretch:
+    """Where the next entries are: known long before they are read, so that more than one can be read at a time."""
+
+    conditions: Sequence[Condition]
+    """What the entries have in common."""
+    viewer: Viewer
+    resume: Place | None
+    """Where the next stretch begins; None: there is none."""
+    span: int
+
+
+@dataclass(frozen=True, slots=True)
 class Lines:
     """Entries, newest first, each a line of JSON; `finish` makes of them what is sent."""
 
     text: bytes
     count: int
-    resume: Place | None
-    """Where the next ones begin; None: there are none."""
 
 
-def read_lines(
+def find_stretch(
     tx: sa.Connection,
     *,
     account_id: str | None,
     wanted: AuditFilter,
     until: Position,
     place: Place,
-    form: ExportFormat,
     span: int = BATCH_ROWS,
     most: int | None = None,
-) -> Lines:
-    """The next entries that match, as `read_batch` finds them, made into lines by the database where it can.
-
-    Out of `span` entries; but `most` at most, when that is told.
-    """
+) -> Stretch | None:
+    """The next `span` entries along an index, or the next that match, `most` at most when that is told."""
     viewer = viewer_of(tx, account_id=account_id)
     search = plan(tx, wanted, viewer, until=until)
     if search is None:
-        return Lines(b"", 0, None)
-    lane = search.lanes[0]
-    conditions: list[Condition]
-    if most is None and _is_straight(search) and search.recheck is None and not place.skip:
-        conditions = search.conditions(lane, place.before)
-        last = _edge(tx, search, lane, place, span)
-        resume = None if last is None else Place(last)
-        conditions += [*search.checks, *(() if last is None else (lane.id >= last,))]
-    else:
+        return None
+    if most is not None or not _is_straight(search) or search.recheck is not None or place.skip:
         found = find_ids(tx, search, place, limit=min(most or BATCH_ROWS, BATCH_ROWS))
-        conditions, resume = [audit.id.in_(found.ids)], found.resume
-    text, count = make_lines(tx, conditions, viewer=viewer, until=until, form=form)
+        return Stretch([audit.id.in_(found.ids)], viewer, found.resume, span)
+    lane = search.lanes[0]
+    last = _edge(tx, search, lane, place, span)
+    conditions = [*search.conditions(lane, place.before), *search.checks]
+    if last is None:
+        return Stretch(conditions, viewer, None, span)
+    return Stretch([*conditions, lane.id >= last], viewer, Place(last), span)
+
+
+def read_lines(tx: sa.Connection, stretch: Stretch, *, until: Position, form: ExportFormat) -> Lines:
+    """The entries of a stretch, as far as they were there at the position: by the database where it can."""
+    viewer = stretch.viewer
+    text, count = make_lines(tx, stretch.conditions, viewer=viewer, until=until, form=form)
     mark = b"{" if form is ExportFormat.JSONL else b"["
     if count != text.startswith(mark) + text.count(b"\n" + mark):
         text = _with_others(tx, text.split(b"\n"), mark, until=until, viewer=viewer, form=form)
-    return Lines(text, count, resume)
+    return Lines(text, count)
 
 
 def next_span(span: int, count: int) -> int:
