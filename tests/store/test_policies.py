@@ -263,6 +263,32 @@ async def test_tools_of_an_own_connector_and_pinned_tools_may_be_named(database:
             await save(scene, document(service=service, tools=["look::closer"]))
 
 
+async def test_arguments_are_those_of_the_tools_pinned_schema(database: Database) -> None:
+    scene = await set_scene(database, services=["localgit"])
+    schema: JsonObject = {"type": "object", "properties": {"path": {"type": "string"}}}
+    seen = [SeenTool("look", "h1", {"name": "look", "inputSchema": schema}, Tier.READ)]
+    await database.change(
+        pins.observe,
+        agent_id=scene.agent_id,
+        service="localgit",
+        member_id=scene.member.id,
+        seen=seen,
+        now=NOW,
+        agents=[scene.agent_id],
+    )
+    given = document(
+        service="localgit",
+        tools=["look"],
+        arguments=[{"path": "path", "operator": "startsWith", "value": "src/"}],
+    )
+    assert (await save(scene, given)).document == given
+    for path, value, part in (("paths", "src/", "path"), ("path", 7, "value")):
+        condition: JsonObject = {"path": path, "operator": "equals", "value": value}
+        with pytest.raises(Invalid) as refused:
+            await save(scene, document(service="localgit", tools=["look"], arguments=[condition]))
+        assert refused.value.field == f"arguments[0].{part}"
+
+
 async def test_another_accounts_connector_is_unknown(database: Database) -> None:
     scene = await set_scene(database)
     await database.change(

@@ -19,6 +19,7 @@ from wicket.core.errors import Invalid
 from wicket.core.model import (
     SERVICE_TYPE,
     Call,
+    Connector,
     Decision,
     Effect,
     Json,
@@ -31,10 +32,11 @@ from wicket.core.model import (
 )
 from wicket.core.policy.compile import compile_policy, paths_read
 from wicket.core.policy.compile_arguments import ARGUMENTS
-from wicket.core.policy.document import PolicyDocument
+from wicket.core.policy.document import EVERY, PolicyDocument
 from wicket.core.policy.explain import Told, tell
 from wicket.core.policy.explanation import Explanation, explain, parts_of
 from wicket.core.policy.request import Value, build_entities, build_request, is_described, read_values
+from wicket.core.policy.schema import ACTION, build_schema
 from wicket.core.policy.slices import BindingPolicy, BoundMember, RuledWorld, Subject, find_covering, remember
 from wicket.core.policy.text import render_text
 from wicket.core.policy.withheld import withhold
@@ -282,6 +284,31 @@ def render_cedar(document: PolicyDocument, namespace: str) -> str:
         return cedarpy.format_policies(render_text(compiled)).strip() + "\n"
     except CEDAR_FAILURES as failure:
         raise Invalid(f"cedar does not take the policy: {failure}", field="policy") from failure
+
+
+def validate(document: PolicyDocument, namespace: str, connector: Connector | None) -> None:
+    """Raise Invalid, naming the field, for a policy that could fail when it is evaluated, by Cedar's strict rules."""
+    trouble = _find_trouble(document, namespace, connector)
+    if trouble is None:
+        return
+    for place, part in parts_of(document).items():
+        if _find_trouble(part, namespace, connector) is not None:
+            raise Invalid(f"`{place}` could not be evaluated: {trouble}", field=place)
+    raise Invalid(f"the policy could not be evaluated: {trouble}", field="policy")
+
+
+def _find_trouble(document: PolicyDocument, namespace: str, connector: Connector | None) -> str | None:
+    if document.service == EVERY:
+        namespace = "Every"
+    compiled = compile_policy(document, namespace)
+    action: Json = {"type": f"{namespace}::Action", "id": ACTION}
+    schema = build_schema(namespace, connector, paths_read(compiled))
+    text = render_text({**compiled, "action": {"op": "==", "entity": action}})
+    try:
+        found = cedarpy.validate_policies(text, json.dumps(schema))
+    except CEDAR_FAILURES as failure:
+        return str(failure)
+    return None if found.validation_passed else "; ".join(str(error.error) for error in found.errors)
 
 
 def _slice_of(world: RuledWorld, call: Call) -> _Slice:

@@ -8,11 +8,12 @@ from typing import Final, Protocol, TypeAlias
 
 import sqlalchemy as sa
 
-from wicket.connectors.services import catalog
+from wicket.connectors.services import catalog, namespace_of
 from wicket.core.errors import Conflict, Invalid
-from wicket.core.model import OTHER_METHODS, MemberStatus, Tier, ToolFacts, TrustMode
-from wicket.core.policy.checks import check_facts
+from wicket.core.model import OTHER_METHODS, JsonObject, MemberStatus, Tier, ToolFacts, TrustMode
+from wicket.core.policy.checks import check_arguments, check_facts
 from wicket.core.policy.document import PolicyDocument
+from wicket.core.policy.engine import validate
 from wicket.store import tables
 
 POLICIES_MAX: Final = 20_000
@@ -62,6 +63,7 @@ def check(
         raise Invalid(f"a note has at most {NOTE_CHARS_MAX} characters; shorten it", field="note")
     _check_member(tx, agent=agent, member_id=document.member_id)
     check_facts(document)
+    validate(document, namespace_of(document.service), catalog().get(document.service))
     if document.service == "*":
         return
     tools = known_tools.get(document.service)
@@ -73,6 +75,19 @@ def check(
         )
     for index, named in enumerate(document.tools):
         _check_tool(tools, named, service=document.service, field=f"tools[{index}]")
+    if document.arguments:
+        schemas = _load_schemas(tx, agent_id=agent.agent_id, service=document.service)
+        check_arguments(document, schemas)
+
+
+def _load_schemas(tx: sa.Connection, *, agent_id: str, service: str) -> Mapping[str, JsonObject]:
+    """By tool, the input schema of its definition seen last."""
+    pins = tables.tool_pins.c
+    rows = tx.execute(
+        sa.select(pins.tool, pins.definition).where(pins.agent_id == agent_id, pins.service == service)
+    )
+    schemas = {tool: json.loads(definition).get("inputSchema") for tool, definition in rows}
+    return {tool: schema for tool, schema in schemas.items() if isinstance(schema, dict)}
 
 
 def _check_tool(tools: Mapping[str, ToolFacts], named: str, *, service: str, field: str) -> None:
