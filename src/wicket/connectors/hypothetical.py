@@ -3,11 +3,12 @@
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from wicket.connectors.resolve import resolve
-from wicket.core.model import Call, Decision, JsonObject
+from wicket.connectors.resolve import TOOLS_CALL, is_known_tool, resolve
+from wicket.core.model import Call, Decision, JsonObject, MemberStatus
 from wicket.core.policy import engine
 from wicket.core.policy.explain import explain_sentence
 from wicket.core.policy.explanation import Explanation
+from wicket.core.policy.replay import Past
 from wicket.core.session import FRESH, Facts
 from wicket.core.world import AgentPolicy, Member, MemberKey, World
 
@@ -64,6 +65,25 @@ def answer(world: World, member: Member, question: Question) -> Answer:
 
 def under(world: World, draft: AgentPolicy) -> World:
     """The world as it would be with `draft` in the place of the policy that has its id, or beside the others."""
-    others = (policy for policy in world.policies if policy.ref.id != draft.ref.id)
     drafted = (draft,) if draft.document.enabled else ()
-    return replace(world, policies=(*others, *drafted), slices={})
+    return replace(world, policies=(*without(world, draft.ref.id).policies, *drafted), slices={})
+
+
+def without(world: World, policy_id: str) -> World:
+    """The world as it would be without a policy."""
+    others = tuple(policy for policy in world.policies if policy.ref.id != policy_id)
+    return replace(world, policies=others, slices={})
+
+
+def find_gone(world: World, past: Past) -> str | None:
+    """What a recorded call was made of that is there no more, or None."""
+    member = world.members.get(past.member_id)
+    if member is None or member.status is not MemberStatus.APPROVED:
+        return "the member is there no more"
+    if past.service not in world.services:
+        return "the service is not enabled any more"
+    if past.body.get("method", TOOLS_CALL) == TOOLS_CALL and not is_known_tool(
+        world, past.service, past.tool
+    ):
+        return "the tool is there no more"
+    return None

@@ -32,6 +32,8 @@ EXPORTS_MAX: Final = 8
 EXPORTS_OF_ACCOUNT_MAX: Final = 3
 VIEWS_MAX: Final = 200
 VIEWS_OF_ACCOUNT_MAX: Final = 10
+REPLAYS_MAX: Final = 2
+REPLAYS_OF_ACCOUNT_MAX: Final = 1
 TOLD_AT_ONCE: Final = 100
 CHUNK_BYTES: Final = 256 * 1024
 """Of an export, handed on together."""
@@ -213,6 +215,7 @@ class LogReaders:
         self._tail = tail
         self.exports = Seats(EXPORTS_MAX, EXPORTS_OF_ACCOUNT_MAX)
         self.views = Seats(VIEWS_MAX, VIEWS_OF_ACCOUNT_MAX)
+        self.replays = Seats(REPLAYS_MAX, REPLAYS_OF_ACCOUNT_MAX)
 
     async def view(self, *, account_id: str, wanted: AuditFilter, position: str | None) -> View:
         """A live view from now on, or from where another one was; raises Invalid, or Limited."""
