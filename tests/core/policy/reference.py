@@ -6,6 +6,7 @@ import zoneinfo
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from tests.core.policy.reference_limits import is_matched, is_scoped
 from wicket.core.model import Call, Effect, PolicyEffect, Reason
 from wicket.core.policy.conditions import (
     CountCondition,
@@ -16,7 +17,7 @@ from wicket.core.policy.conditions import (
     SessionCondition,
     Time,
 )
-from wicket.core.policy.document import PolicyDocument
+from wicket.core.policy.document import PolicyDocument, render_policy
 from wicket.core.session import Facts
 from wicket.core.world import AgentPolicy
 
@@ -32,12 +33,21 @@ def judge(
     policies: Sequence[AgentPolicy], call: Call, facts: Facts, now: datetime
 ) -> tuple[Effect, Reason, list[str]]:
     """Decide a call: effect, reason and the keys of the policies that determined it."""
-    holding = [p for p in policies if is_covered(p.document, call) and holds(p.document, call, facts, now)]
-    forbids = [p.ref.key for p in holding if p.document.effect is PolicyEffect.FORBID]
+    covering = [p for p in policies if is_covered(p.document, call)]
+    holding = [p for p in covering if holds(p.document, call, facts, now)]
+    matching = [
+        [p for p in holding if is_matched(render_policy(p.document), call, resource)]
+        for resource in call.resources
+    ]
+    matched = [p for p in covering if any(p in found for found in matching)]
+    forbids = [p.ref.key for p in matched if p.document.effect is PolicyEffect.FORBID]
     if forbids:
         return Effect.DENY, Reason.FORBIDDEN_BY_POLICY, forbids
-    if holding:
-        return Effect.ALLOW, Reason.PERMITTED, [p.ref.key for p in holding]
+    scoped = [p.ref.key for p in covering if is_scoped(render_policy(p.document))]
+    if scoped and any(resource.uid.type.endswith("::Service") for resource in call.resources):
+        return Effect.DENY, Reason.RESOURCE_NOT_RECOGNISED, scoped
+    if all(matching):
+        return Effect.ALLOW, Reason.PERMITTED, [p.ref.key for p in matched]
     return Effect.DENY, Reason.NO_PERMIT_MATCHED, []
 
 
