@@ -1,5 +1,6 @@
 """`wicket policies`: works on the database itself, whether a server runs or not."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -27,13 +28,43 @@ def export(name: AgentName, data_dir: DataDir = None, as_json: AsJson = False) -
 def apply(
     file: PolicyFile,
     agent: OfAgent = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="change nothing; exit code 1 where it would not be applied")
+    ] = False,
+    max_changed: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="apply only where at most so many past calls would be decided otherwise  [default: with --check 0]",
+            show_default=False,
+        ),
+    ] = None,
+    days: Annotated[int, typer.Option(min=0, max=366, help="how far back past calls are looked at")] = 1,
     note: Annotated[
         str | None, typer.Option(help="why, for the list of versions", show_default=False)
     ] = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make an agent's policies those of a file, all at once: what the file lacks is deleted."""
+    """Make an agent's policies those of a file, all at once, if its tests pass; what the file lacks is deleted."""
     from wicket.cli.work.policy_files import applying
 
-    applying.apply(file, agent=agent, note=note, data_dir=data_dir, as_json=as_json)
+    wish = applying.Wish(
+        file,
+        agent,
+        note=note,
+        changed_max=0 if check and max_changed is None else max_changed,
+        window=timedelta(days=days),
+        is_check=check,
+    )
+    if not applying.apply(wish, data_dir=data_dir, as_json=as_json):
+        raise typer.Exit(1)
+
+
+@app.command("test")
+def try_(file: PolicyFile, agent: OfAgent = None, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Run the tests in a file on the file's policies; exit code 1 when one fails."""
+    from wicket.cli.work.policy_files import applying
+
+    if not applying.try_file(file, agent=agent, data_dir=data_dir, as_json=as_json):
+        raise typer.Exit(1)

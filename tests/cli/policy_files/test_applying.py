@@ -24,6 +24,10 @@ def apply(left: Left, tmp_path: Path, content: Json, code: int = 0) -> dict[str,
     return done.json if code == 0 else {"problem": done.err}
 
 
+def tests_of(*tests: Json) -> list[Json]:
+    return [*tests]
+
+
 def listed(content: dict[str, Json]) -> list[dict[str, Json]]:
     policies = content["policies"]
     assert isinstance(policies, list)
@@ -96,3 +100,68 @@ def test_the_key_of_a_deleted_policy_is_not_given_again(left: Left, tmp_path: Pa
     apply(left, tmp_path, {**before, "policies": kept})
     refused = apply(left, tmp_path, before, code=5)
     assert "`not-from-outside`" in str(refused["problem"])
+
+
+READS: Json = {
+    "name": "Ben reads",
+    "given": {"member": "ben@example.com", "tool": "fake__echo", "at": "2026-03-02T22:00:00Z"},
+    "expect": {"decision": "ALLOW", "policies": ["everybody-may-read"]},
+}
+FROM_OUTSIDE: Json = {
+    "name": "not from outside",
+    "given": {"member": "ben@example.com", "tool": "fake__echo", "ip": "192.0.2.7"},
+    "expect": {"decision": "DENY", "reason": "forbidden_by_policy", "policies": ["not-from-outside"]},
+}
+
+
+def test_the_tests_in_a_file_are_run_on_its_policies(left: Left, tmp_path: Path) -> None:
+    file = tmp_path / "policies.yaml"
+    wrong: Json = {**dict(READS), "name": "wrong", "expect": "DENY"}  # type: ignore[arg-type]
+    nobody: Json = {
+        "name": "nobody",
+        "given": {"member": "eve@example.com", "tool": "fake__echo"},
+        "expect": "DENY",
+    }
+    file.write_text(render_yaml({**exported(left), "tests": tests_of(READS, FROM_OUTSIDE, wrong, nobody)}))
+    ended = wicket("policies", "test", file, "--data-dir", left.data_dir)
+    assert ended.code == 1
+    assert ended.out.splitlines() == [
+        "! wrong: expected DENY, was ALLOW permitted by everybody-may-read",
+        "! nobody: `eve@example.com` is no member of agent `helper`",
+    ]
+    assert ended.err.strip() == "2 of 4 tests passed"
+    file.write_text(render_yaml({**exported(left), "tests": tests_of(READS, FROM_OUTSIDE)}))
+    assert wicket("policies", "test", file, "--data-dir", left.data_dir).code == 0
+
+
+def test_a_file_whose_tests_fail_is_not_applied(left: Left, tmp_path: Path) -> None:
+    before = exported(left)
+    content: dict[str, Json] = {**before, "policies": [], "tests": tests_of(READS)}
+    file = tmp_path / "policies.yaml"
+    file.write_text(render_yaml(content))
+    ended = wicket("policies", "apply", file, "--json", "--data-dir", left.data_dir)
+    assert (ended.code, ended.json["applied"]) == (1, False)
+    assert ended.json["objections"] == ["1 of 1 tests failed"]
+    assert exported(left) == before
+
+
+def test_a_check_says_which_past_calls_would_be_decided_otherwise_and_changes_nothing(
+    left: Left, tmp_path: Path
+) -> None:
+    before = exported(left)
+    file = tmp_path / "policies.yaml"
+    file.write_text(render_yaml({**before, "policies": [*listed(before)[1:]]}))
+    arguments = ("policies", "apply", file, "--check", "--days", "366", "--json", "--data-dir", left.data_dir)
+    ended = wicket(*arguments)
+    replayed = ended.json["replay"]
+    assert isinstance(replayed, dict)
+    assert ended.code == 1
+    counts = {name: replayed[name] for name in ("total", "changed", "newlyDenied", "newlyAllowed")}
+    assert counts == {"total": 4, "changed": 1, "newlyDenied": 1, "newlyAllowed": 0}
+    rows = replayed["rows"]
+    assert isinstance(rows, list)
+    assert [(row["tool"], row["draftDecision"]) for row in rows if isinstance(row, dict)] == [
+        ("echo", "DENY")
+    ]
+    assert wicket(*arguments, "--max-changed", "1").code == 0
+    assert exported(left) == before

@@ -18,6 +18,7 @@ from wicket.core.jsonrpc.strict import parse_json
 from wicket.core.model import JsonObject
 from wicket.core.naming import find_shortened, split_name
 from wicket.core.policy.explanation import render_explanation
+from wicket.core.session import FRESH, Facts
 from wicket.core.world import Member, World
 from wicket.store import accounts, agents, worlds
 from wicket.store.page import PAGE_MAX
@@ -54,7 +55,14 @@ def answer(question: Question, *, data_dir: Path | None, as_json: bool) -> bool:
 
 
 def decide(
-    world: World, member: Member, tool: str, arguments: JsonObject, *, ip: str, at: datetime
+    world: World,
+    member: Member,
+    tool: str,
+    arguments: JsonObject,
+    *,
+    ip: str,
+    at: datetime,
+    facts: Facts = FRESH,
 ) -> Answer:
     """Decide a call by its name as clients see it; raises Invalid for one without a service."""
     parts = split_name(tool)
@@ -64,7 +72,7 @@ def decide(
     tools = known_tools(world, service)
     own_name = name if name in tools else find_shortened(tool, service, tools) or name
     return hypothetical.answer(
-        world, member, hypothetical.Question(service, own_name, arguments, at=at, caller_ip=ip)
+        world, member, hypothetical.Question(service, own_name, arguments, at=at, caller_ip=ip, facts=facts)
     )
 
 
@@ -128,6 +136,14 @@ async def _candidates(host: Host, question: Question) -> list[str]:
         return []
     page = await host.database.read(agents.list_agents, account_id=account.id, limit=PAGE_MAX)
     return [seen.agent.id for seen in page.items]
+
+
+def find_member(world: World, name: str) -> Member:
+    """The member of an agent that is meant by an address or an id; raises NotFound."""
+    for member in world.members.values():
+        if _is_meant(member, name):
+            return member
+    raise NotFound(f"`{name}` is no member of agent `{world.agent_name}`")
 
 
 def _is_meant(member: Member, name: str) -> bool:

@@ -1,9 +1,8 @@
 """What has to be done for an agent's policies to be those of a file. Pure: stored policies in, steps out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final
 
 from wicket.cli.work.policy_files.document import FiledPolicy
 from wicket.core.policy.diff import Change, compare
@@ -17,15 +16,6 @@ class StepKind(StrEnum):
     ENABLE = "enable"
     DISABLE = "disable"
     DELETE = "delete"
-
-
-SIGNS: Final[Mapping[StepKind, str]] = {
-    StepKind.CREATE: "+",
-    StepKind.UPDATE: "~",
-    StepKind.ENABLE: "~",
-    StepKind.DISABLE: "~",
-    StepKind.DELETE: "-",
-}
 
 
 @dataclass(frozen=True, slots=True)
