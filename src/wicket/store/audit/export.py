@@ -32,8 +32,8 @@ from wicket.store.audit.render import (
 )
 from wicket.store.audit.viewer import Viewer, viewer_of
 
-BATCH_ROWS: Final = 2_000
-"""Some three megabytes of lines: an export holds two batches, and what one of them is made into."""
+BATCH_ROWS: Final = 1_000
+"""Some megabyte and a half of lines, of which an export holds three batches, and what some of them are made into."""
 LOOKED_AT: Final = 5_000
 """Entries at most that a batch is looked for in, where not all of them match."""
 LEFT_ROWS: Final = 200
