@@ -158,11 +158,11 @@ def test_a_tool_with_a_limited_forbid_stays_listed() -> None:
 def test_a_decision_is_remembered_by_all_that_is_known_of_its_resources() -> None:
     world = world_of(raw_policy(**DRAFT))
     told = [pull_request(isDraft=True), pull_request(isDraft=False), pull_request(unknown=UNTOLD)]
-    for _ in range(2):
-        decisions = [decide(world, call_of(resources=(one,)), FRESH, NOON) for one in told]
-        assert [one.decision.allowed for one in decisions] == [True, False, False]
-    again = decide(world, call_of(resources=(replace(told[0]),)), FRESH, NOON)
-    assert again is decisions[0]
+    rounds = [
+        [decide(world, call_of(resources=(replace(one),)), FRESH, NOON) for one in told] for _ in range(2)
+    ]
+    assert [one.decision.allowed for one in rounds[0]] == [True, False, False]
+    assert all(later is first for first, later in zip(*rounds, strict=True))
 
 
 LONG = "src/" + "x" * 2_000
