@@ -239,3 +239,19 @@ async def test_two_versions_are_compared_in_words_and_as_cedar(wicket: Instance)
     assert same == {"from": 1, "to": 1, "changes": [], "cedar": ""}
     await ada.get(f"{one}/diff", expect=404, to=4)
     assert (await ada.get(f"{one}/diff", expect=400, to=0))["field"] == "to"
+
+
+async def test_what_is_probably_not_meant_is_said_before_a_save(wicket: Instance) -> None:
+    ada = await wicket.person("ada")
+    path = f"/api/agents/{await ada.make_agent()}/policies"
+    saved = await ada.post(path, {**PERMIT}, expect=201)
+    narrower = {**PERMIT, "name": "One", "tools": ["get_me"]}
+    assert (await ada.post(f"{path}/lint", narrower))["lints"] == [
+        {"code": "covered", "field": "tools", "message": "policy `Reads` matches whatever this one matches"}
+    ]
+    assert (await ada.post(f"{path}/lint?policyId={saved['id']}", narrower))["lints"] == []
+    shown = await ada.post(f"{path}/preview?policyId={saved['id']}", {**PERMIT})
+    assert [one["code"] for one in shown["lints"]] == ["unscoped"]
+    assert "permit" in shown["cedar"]
+    wrong = await ada.post(f"{path}/lint", {**PERMIT, "tools": ["no_such"]}, expect=400)
+    assert (wrong["code"], wrong["field"]) == ("unknown_tool", "tools[0]")

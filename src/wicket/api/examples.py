@@ -51,6 +51,7 @@ BODIES: Final[Mapping[str, JsonObject]] = {
     "review_tool": {"tier": "read"},
     "create_policy": POLICY,
     "preview_policy": POLICY,
+    "lint_policy": POLICY,
     "simulate_policies": {"draft": POLICY, "from": "2026-11-22", "to": "2026-11-23T18:00:00Z"},
     "update_policy": {**POLICY, "note": "until seven, not six"},
     "toggle_policy": {"enabled": False},

@@ -3,7 +3,7 @@
 What a policy may say is `parse_policy`'s to judge; these bodies are read as plain JSON.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
@@ -14,11 +14,10 @@ from wicket.api import shapes
 from wicket.api.etags import IfMatch, put_etag
 from wicket.api.guards import Guard, by
 from wicket.api.http import AgentId, Asker, Caller, PageQuery, Parts, PolicyId, Text, guarded_router
-from wicket.api.models import In, ListOut, Out
-from wicket.connectors.services import catalog, namespace_of
+from wicket.api.models import In, ListOut
+from wicket.connectors.services import catalog
 from wicket.core.errors import Invalid
 from wicket.core.policy.document import PolicyDocument, parse_policy, render_policy
-from wicket.core.policy.engine import render_cedar
 from wicket.store import policies, rights
 from wicket.store.db import Transaction
 from wicket.store.page import Page
@@ -42,11 +41,6 @@ class ToggleIn(In):
     enabled: StrictBool | None = None
 
 
-class PreviewOut(Out):
-    cedar: str
-    lints: Sequence[str]
-
-
 def routes() -> APIRouter:
     """`/api/agents/{agentId}/policies`, and the flat toggle."""
     router = guarded_router("policies")
@@ -55,7 +49,6 @@ def routes() -> APIRouter:
     router.get(root, **by(Guard.POLICY_READER))(list_policies)
     names, stale = ("unknown_service", "unknown_tool"), "version_conflict"
     router.post(root, status_code=201, **by(Guard.OWNER, *names, "limit_reached"))(create_policy)
-    router.post(root + "/preview", **by(Guard.OWNER, *names))(preview_policy)
     router.get(one, **by(Guard.POLICY_READER))(read_policy)
     router.put(one, **by(Guard.OWNER, *names, stale))(update_policy)
     router.delete(one, status_code=204, **by(Guard.OWNER, stale))(delete_policy)
@@ -80,7 +73,7 @@ async def create_policy(
     agent_id: AgentId, body: PolicyBody, response: Response, caller: Caller, parts: Parts
 ) -> PolicyOut:
     """Save a new policy; it binds every call that starts after the answer."""
-    document, note = _parse(body, parts.known_zones)
+    document, note = parse_save(body, parts.known_zones)
     policy = await parts.db.change(
         _create,
         agent_id=agent_id,
@@ -92,13 +85,6 @@ async def create_policy(
     )
     response.headers["Location"] = f"/api/agents/{agent_id}/policies/{policy.id}"
     return tagged(policy, response)
-
-
-async def preview_policy(agent_id: AgentId, body: PolicyBody, caller: Caller, parts: Parts) -> PreviewOut:
-    """What a policy compiles to, without saving it."""
-    document, _ = _parse(body, parts.known_zones)
-    await parts.db.read(_check, agent_id=agent_id, caller=caller, document=document)
-    return PreviewOut(cedar=render_cedar(document, namespace_of(document.service)), lints=[])
 
 
 async def read_policy(
@@ -121,7 +107,7 @@ async def update_policy(
     if_match: IfMatch,
 ) -> PolicyOut:
     """Save the next version. Without `enabled` the policy stays as enabled as it is."""
-    document, note = _parse(body, parts.known_zones)
+    document, note = parse_save(body, parts.known_zones)
     policy = await parts.db.change(
         _update,
         agent_id=agent_id,
@@ -204,7 +190,7 @@ def render_stored(policy: StoredPolicy) -> PolicyOut:
     }
 
 
-def _parse(body: Mapping[str, Any], known_zones: frozenset[str]) -> tuple[PolicyDocument, str | None]:
+def parse_save(body: Mapping[str, Any], known_zones: frozenset[str]) -> tuple[PolicyDocument, str | None]:
     """The document and the note of a save."""
     raw = dict(body)
     note = raw.pop("note", None)
@@ -260,12 +246,6 @@ def _create(
         now=now,
         known_tools=policies.load_known_tools(tx, agent_id=agent_id),
     )
-
-
-def _check(tx: Transaction, *, agent_id: str, caller: Asker, document: PolicyDocument) -> None:
-    seen = rights.require_owner(tx, agent_id=agent_id, account_id=caller.account_id)
-    known = policies.load_known_tools(tx, agent_id=agent_id)
-    policies.check(tx, agent=seen.agent, document=document, note=None, known_tools=known)
 
 
 def _update(

@@ -16,6 +16,7 @@ from wicket.connectors import hypothetical
 from wicket.core.ids import uuid7
 from wicket.core.model import Effect, JsonObject, Reason
 from wicket.core.policy.replay import Replay
+from wicket.core.redaction import Redactor
 from wicket.core.world import AgentPolicy, World
 from wicket.runtime import replaying
 from wicket.runtime.replaying import Stretch, Sums
@@ -95,7 +96,12 @@ def _run(
 ) -> AsyncGenerator[list[JsonObject]]:
     drafted = hypothetical.under(world, draft)
     baseline = hypothetical.without(world, draft.ref.id)
-    replay = Replay(drafted, baseline, find_gone=partial(hypothetical.find_gone, world))
+    replay = Replay(
+        drafted,
+        baseline,
+        find_gone=partial(hypothetical.find_gone, world),
+        redactor=Redactor(parts.keys.redaction_key),
+    )
     needs_facts = any(policy.document.session for policy in drafted.policies)
     return replaying.run(parts.db, replay, sums, stretch, needs_facts=needs_facts)
 

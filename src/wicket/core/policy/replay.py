@@ -5,13 +5,16 @@ tool session's facts are simulated along the way, once for each of the two sets 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from wicket.core.model import Call, Decision, Effect, JsonObject, PolicyEffect, PolicyRef, Reason
 from wicket.core.policy import engine, recorded
-from wicket.core.policy.slices import RuledWorld
+from wicket.core.policy.arguments import ArgumentCondition
+from wicket.core.policy.redacted_arguments import recognise
+from wicket.core.policy.slices import RuledWorld, Subject, find_covering
+from wicket.core.redaction import Redactor
 from wicket.core.session import FRESH, Facts, after_call
 
 NOT_COUNTED: Final = frozenset({
@@ -62,12 +65,22 @@ class Replay:
     """Decides entries again, each behind those before it."""
 
     def __init__(
-        self, draft: RuledWorld, baseline: RuledWorld, *, find_gone: Callable[[Past], str | None]
+        self,
+        draft: RuledWorld,
+        baseline: RuledWorld,
+        *,
+        find_gone: Callable[[Past], str | None],
+        redactor: Redactor | None = None,
     ) -> None:
-        """`find_gone` says what is there no more that a call was made of: its member, its tool."""
+        """`find_gone` says what is there no more that a call was made of: its member, its tool.
+
+        `redactor` is the one that the entries went through; without it no redacted argument can be judged.
+        """
         self._draft = draft
         self._baseline = baseline
         self._find_gone = find_gone
+        self._redactor = redactor
+        self._conditions: dict[Subject, tuple[ArgumentCondition, ...]] = {}
         self._sessions: dict[str, tuple[Facts, Facts]] = {}
 
     def knows(self, session_id: str) -> bool:
@@ -84,11 +97,12 @@ class Replay:
 
     def take(self, past: Past) -> Again:
         """Decide the next entry again."""
-        trouble = self._trouble(past)
-        call = None if trouble else _read(past)
+        trouble, call = self._trouble(past), None
+        if trouble is None:
+            trouble, call = self._understood(past)
         if call is None:
             self._count(past, None, None, None)
-            return Again(past, unmatched=trouble or "the recorded request cannot be read")
+            return Again(past, unmatched=trouble or "")
         facts = self._sessions.get(past.session_id or "", (FRESH, FRESH))
         at = _EPOCH + timedelta(microseconds=past.decided_us)
         draft = engine.decide(self._draft, call, facts[0], at).decision
@@ -100,6 +114,25 @@ class Replay:
         if not isinstance(past.body.get("request"), dict):
             return f"the policies were not asked: {past.reason_code.value}"
         return self._find_gone(past)
+
+    def _understood(self, past: Past) -> tuple[str | None, Call | None]:
+        """The call with what is known of its redacted arguments, or why it cannot be judged."""
+        call = _read(past)
+        if call is None:
+            return "the recorded request cannot be read", None
+        arguments, lost = recognise(call.arguments, self._conditions_on(call), self._redactor)
+        if lost is not None:
+            return f"the argument `{lost}` was redacted", None
+        return None, call if arguments is call.arguments else replace(call, arguments=arguments)
+
+    def _conditions_on(self, call: Call) -> tuple[ArgumentCondition, ...]:
+        subject = recorded.subject_of(call)
+        found = self._conditions.get(subject)
+        if found is None:
+            covering = (*find_covering(self._draft, subject), *find_covering(self._baseline, subject))
+            found = tuple(dict.fromkeys(one for policy in covering for one in policy.document.arguments))
+            self._conditions[subject] = found
+        return found
 
     def _count(
         self, past: Past, call: Call | None, draft: Decision | None, baseline: Decision | None
