@@ -28,7 +28,16 @@ CONDITIONS: dict[str, list[Json]] = {
     "size": [0, 1],
     "pullRequest": ["my-org/site#1", ["other/api#2", "my-org/site#2"]],
 }
-PATHS = ("branch", "options.force", "files[*].path", "files[*].size", "labels", "labels[*]", "__entity")
+PATHS = (
+    "branch",
+    "branch",
+    "options.force",
+    "files[*].path",
+    "files[*].size",
+    "labels",
+    "labels[*]",
+    "__entity",
+)
 TEXTS: list[Json] = ["main", "dev", "src/main", "", "1.5", "*"]
 SCALARS: list[Json] = [*TEXTS, 0, 1, 2**63, -(2**63), True, False, 1.5, None]
 OPERATORS: dict[str, list[Json]] = {
@@ -64,7 +73,7 @@ def scope(chance: Random) -> JsonObject:
 
 
 def conditions(chance: Random) -> JsonObject:
-    kinds = chance.sample(sorted(CONDITIONS), chance.randint(1, 3))
+    kinds = chance.choices(sorted(CONDITIONS), k=chance.randint(1, 3))
     items: list[Json] = [{"type": kind, "value": chance.choice(CONDITIONS[kind])} for kind in kinds]
     return {"conditions": {"match": chance.choice(("all", "any")), "items": items}}
 
@@ -175,7 +184,7 @@ def arguments_of(chance: Random) -> JsonObject:
         ("labels", chance.choice(many)),
         ("__entity", chance.choice(SCALARS)),
     ]
-    return {name: value for name, value in may_be if chance.random() < (0.1 if name == "Branch" else 0.7)}
+    return {name: value for name, value in may_be if chance.random() < (0.3 if name == "Branch" else 0.7)}
 
 
 def moment_of(chance: Random) -> datetime:

@@ -1,5 +1,6 @@
 import pytest
 
+from tests.bench.many_policies import EVERYBODYS, applying, calls_of, world_of_many
 from tests.core.policy.worlds import ALICE, BOB, NOON, PERMIT_ALL, call_of, raw_policy, world_of
 from wicket.core.model import JsonObject, Tier, TrustMode
 from wicket.core.policy.engine import decide, may_list
@@ -96,3 +97,13 @@ def test_the_cache_of_a_world_stays_within_its_bound_and_decisions_stay_right() 
     ]
     assert allowed == [7, CACHED_MAX]
     assert len(world.slices) <= CACHED_MAX
+
+
+def test_a_slice_holds_what_bears_on_the_call_however_many_policies_there_are() -> None:
+    sizes = {}
+    for count in (EVERYBODYS, 2_000):
+        world = world_of_many(count)
+        sizes[count] = {applying(world, call) for call in calls_of(world)}
+    assert sizes[EVERYBODYS] == {EVERYBODYS}
+    # A member has two of the two thousand, and one of them is for everything that reads.
+    assert sizes[2_000] <= {EVERYBODYS, EVERYBODYS + 1, EVERYBODYS + 2}
