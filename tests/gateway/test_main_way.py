@@ -31,6 +31,21 @@ async def test_an_allowed_call_is_answered_and_a_forbidden_one_is_denied(tmp_pat
         assert await wicket.settled() == {entries[1]["id"]: ["ok"]}
 
 
+async def test_a_denial_names_the_nearest_permit_to_who_may_know_of_policies(tmp_path: Path) -> None:
+    async with Instance.started(tmp_path) as wicket:
+        agent = await wicket.agent(services={"fake": "http://127.0.0.1:9/mcp"})
+        await agent.member("ben@example.com")
+        await agent.policy(name="From the office", service="fake", network={"in": ["203.0.113.0/24"]})
+        keys = [await agent.key(), await agent.key("ben@example.com")]
+        owners, bens = [await wicket.call(key, "fake__echo", {"text": "hello"}) for key in keys]
+
+    nearest = "nearest: `From the office`: address was 127.0.0.1, allowed in 203.0.113.0/24"
+    assert owners.data["nearest"] == nearest
+    assert str(owners.error["message"]).endswith(f"for agent 'helper'. {nearest}")
+    assert "nearest" not in bens.data
+    assert "office" not in str(bens.error)
+
+
 async def notify(seen: Seen, out: Out) -> None:
     """Streams, however the upstream answers otherwise."""
     await out.stream()

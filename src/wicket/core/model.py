@@ -4,7 +4,7 @@ Everything here is frozen and knows nothing of databases, clocks or the network.
 datetimes whose names end in `_at`; identifiers are text UUIDs unless a comment says otherwise.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
@@ -364,6 +364,9 @@ class Decision:
     the call was refused before the engine."""
     detail: str = ""
     """What a reader should know beyond the reason, without secrets: the engine's error, the bad argument."""
+    hint: Callable[[], str] | None = field(default=None, compare=False, repr=False)
+    """Of a denial that no forbid made: says which permit was nearest, for who may know of policies; worked out when
+    it is asked for, once."""
 
     @property
     def allowed(self) -> bool:

@@ -175,7 +175,14 @@ def _denial_sentence(denial: Denial) -> str:
     sentence = (
         f"Authorization denied: tool '{denial.tool}' is not permitted for agent '{denial.world.agent_name}'"
     )
-    return f"{sentence}. {decision.deny_message}" if decision.deny_message else sentence
+    beyond = decision.deny_message or _hint(denial)
+    return f"{sentence}. {beyond}" if beyond else sentence
+
+
+def _hint(denial: Denial) -> str:
+    """The nearest permit, for who may know of it."""
+    hint = denial.decision.hint
+    return "" if hint is None or not may_see_policies(denial.world, denial.member) else hint()
 
 
 def _denial_code(denial: Denial) -> RpcCode:
@@ -196,6 +203,8 @@ def _denial_data(denial: Denial) -> JsonObject:
             {"id": p.id, "key": p.key, "name": p.name, "version": p.version, "effect": p.effect.value}
             for p in denial.decision.matched
         ]
+    if hint := _hint(denial):
+        data["nearest"] = hint
     return data
 
 

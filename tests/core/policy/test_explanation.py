@@ -1,5 +1,6 @@
 """Which condition missed, what it saw, and what it would have taken."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -128,3 +129,25 @@ def test_a_recorded_request_is_explained_as_it_was_then() -> None:
         "nearest": ["p0"],
         "text": "nearest: `Reads`: hour was 3, allowed 9-17 UTC",
     }
+
+
+def test_a_condition_on_what_was_redacted_is_not_judged_again() -> None:
+    secret: Json = [{"path": "password", "operator": "startsWith", "value": "h"}]
+    world = world_of(raw_policy(arguments=secret))
+    call = replace(call_of(), arguments={"password": "hunter2"})
+    decision = engine.decide(world, call, FRESH, NOON).decision
+    assert decision.allowed
+    (policy,) = engine.explain_call(world, call, decision).policies
+    (finding,) = policy.conditions
+    assert finding.holds is None
+    assert "hunter2" not in finding.text
+
+
+def test_a_denial_carries_its_hint_and_works_it_out_once() -> None:
+    world = world_of(raw_policy(name="Business hours", time={"hoursFrom": 9, "hoursTo": 17}))
+    first, again = (engine.decide(world, call_of(), FRESH, NIGHT).decision for _ in range(2))
+    assert first is again
+    assert first.hint is not None
+    assert first.hint() == "nearest: `Business hours`: hour was 3, allowed 9-17 UTC"
+    assert first.hint() is first.hint()
+    assert engine.decide(world, call_of(), FRESH, NOON).decision.hint is None

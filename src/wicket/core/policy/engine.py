@@ -150,8 +150,9 @@ class Rules:
             return Decision(Effect.DENY, Reason.RESOURCE_NOT_RECOGNISED, self._scoped, request)
         if answers and all(answer.decision is cedarpy.Decision.Allow for answer in answers):
             return Decision(Effect.ALLOW, Reason.PERMITTED, matched, request)
-        reason = Reason.FORBIDDEN_BY_POLICY if forbids else Reason.NO_PERMIT_MATCHED
-        return Decision(Effect.DENY, reason, forbids, request)
+        if forbids:
+            return Decision(Effect.DENY, Reason.FORBIDDEN_BY_POLICY, forbids, request)
+        return Decision(Effect.DENY, Reason.NO_PERMIT_MATCHED, (), request, hint=_Hint(self, request))
 
     def _names_nothing(self, request: JsonObject) -> bool:
         targets = request.get("resources", [request["resource"]])
@@ -168,6 +169,26 @@ class Rules:
 
     def _refs(self, ids: set[str]) -> tuple[PolicyRef, ...]:
         return tuple(policy.ref for policy_id, policy in self._policies.items() if policy_id in ids)
+
+
+class _Hint:
+    """The nearest permit in a sentence; a remembered denial remembers it too."""
+
+    __slots__ = ("_request", "_rules", "_text")
+
+    def __init__(self, rules: Rules, request: JsonObject) -> None:
+        self._rules = rules
+        self._request = request
+        self._text: str | None = None
+
+    def __call__(self) -> str:
+        if self._text is None:
+            try:
+                self._text = self._rules.explain(self._request).text
+            except CEDAR_FAILURES:
+                # The denial stands without it.
+                self._text = ""
+        return self._text
 
 
 def _questions(request: JsonObject, context: str) -> list[dict[str, Json]]:

@@ -16,6 +16,7 @@ from wicket.core.policy.diff import DAYS
 from wicket.core.policy.document import PolicyDocument, Principal
 from wicket.core.policy.resources import Match, ResourceConditions
 from wicket.core.policy.slices import BindingPolicy
+from wicket.core.redaction import is_marker
 
 NEAREST_MAX: Final = 3
 SEEN_MAX: Final = 5
@@ -30,7 +31,7 @@ class Finding:
     field: str
     """Of the policy, as on the wire: `time.hours`, `session[0]`, `network.in`."""
     holds: bool | None
-    """None: it could not be evaluated, which denies the call."""
+    """None: it could not be evaluated, which denies the call; or cannot be again, because what it saw was redacted."""
     seen: Json
     required: str
     text: str
@@ -159,6 +160,8 @@ def _nearest(found: Sequence[PolicyFindings]) -> tuple[PolicyFindings, ...]:
 
 def _find(field: str, part: PolicyDocument, request: JsonObject, holds: bool | None) -> Finding:  # noqa: FBT001
     what, seen, required = _limit_facts(part, request) or _facts(part, request["context"])
+    if is_marker(seen) or (isinstance(seen, list) and any(map(is_marker, seen))):
+        holds = None
     allowed = "allowed" if part.effect is PolicyEffect.PERMIT else "forbidden"
     shown = UNKNOWN if seen is None else _shown(seen)
     return Finding(field, holds, seen, required, f"{what} was {shown}, {allowed} {required}")
