@@ -8,6 +8,7 @@ from functools import partial
 
 from tests.api.people import NOW
 from tests.databases import Location
+from wicket.connectors.knowledge import EntitiesNeeded
 from wicket.connectors.resolve import resolve
 from wicket.core.ids import uuid7
 from wicket.core.model import Decision, JsonObject, Outcome
@@ -19,6 +20,7 @@ from wicket.store import worlds
 from wicket.store.audit.sqlite_ledger import SqliteLedger
 from wicket.store.db import Database
 from wicket.store.instants import to_us
+from wicket.store.lookups import looking_up
 
 
 class Calls:
@@ -88,7 +90,10 @@ def _judge(
     ip: str,
     now: datetime,
 ) -> Judged:
-    call = resolve(world, world.members[member_id], service, tool, arguments, caller_ip=ip)
+    try:
+        call = resolve(world, world.members[member_id], service, tool, arguments, caller_ip=ip)
+    except EntitiesNeeded as needed:
+        return Judged(Decision(), lacks=needed.keys)
     if isinstance(call, Decision):
         return Judged(call)
     judged = engine.decide(world, call, facts, now)
@@ -108,6 +113,7 @@ async def recording(database: Database, location: Location) -> AsyncIterator[Cal
         ),
         reload_world=reload,
         read_revision=database.revision,
+        look_up=looking_up(database),
         limits=Limits(wait_s=5.0),
     )
     await recorder.start()

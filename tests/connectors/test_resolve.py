@@ -76,11 +76,9 @@ def check_refused(resolution: Resolution, reason: Reason) -> Decision:
 
 
 def test_a_call_says_who_does_what_to_what() -> None:
-    call = check_call(
-        ask(WORLD, "github", "get_file_contents", {"owner": "o", "repo": "r", "path": "README.md"})
-    )
+    call = check_call(ask(WORLD, "github", "get_me", {"owner": "o", "repo": "r", "path": "README.md"}))
     assert str(call.principal) == 'GitHubMCP::User::"user-ada"'
-    assert str(call.action) == 'GitHubMCP::Action::"get_file_contents"'
+    assert str(call.action) == 'GitHubMCP::Action::"get_me"'
     assert [str(resource.uid) for resource in call.resources] == ['GitHubMCP::Service::"github"']
     assert call.arguments == {"owner": "o", "repo": "r", "path": "README.md"}
     assert (call.method, call.tier, call.member_id, call.caller_ip) == (

@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from wicket.app import Application, ledger_of
+from wicket.core.entities import EntityKey
 from wicket.core.model import Connector
 from wicket.core.world import World
 from wicket.settings import Settings, load_settings
 from wicket.store.audit.entry import Row
 from wicket.store.audit.ledger import Ledger, SessionFacts, SessionRow, SessionSeed, Turn
+from wicket.store.lookups import Found
 
 
 class AnyRevision(int):
@@ -43,6 +45,9 @@ class CarelessTurn:
 
     async def load_world(self, agent_id: str) -> World | None:
         return await self._turn.load_world(agent_id)
+
+    async def load_entities(self, agent_id: str, keys: Collection[EntityKey]) -> Found:
+        return await self._turn.load_entities(agent_id, keys)
 
     async def commit(self, rows: Sequence[Row], sessions: Sequence[SessionFacts]) -> None:
         await self._turn.commit(rows, sessions)

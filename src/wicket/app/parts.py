@@ -52,6 +52,7 @@ from wicket.store.audit.ledger import Ledger
 from wicket.store.audit.postgres_ledger import PostgresLedger
 from wicket.store.audit.sqlite_ledger import SqliteLedger
 from wicket.store.db import Database, check_sqlite, open_database, upgrade
+from wicket.store.lookups import looking_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,7 @@ async def running(
             open_ledger=partial(make_ledger, settings, local),
             reload_world=snapshot.reload,
             read_revision=database.revision,
+            look_up=looking_up(database),
             limits=limits,
         )
         await look_after_the_log(settings, stack, keys, database, recorder)

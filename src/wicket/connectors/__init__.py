@@ -1,6 +1,6 @@
 """The services that can be proxied: data, and the pure mapping of a request to the call that is decided."""
 
-from wicket.connectors.resolve import Resolution, resolve, selectors_of, tool_tier
+from wicket.connectors.resolve import Resolution, labels_of, resolve, selectors_of, tool_tier
 from wicket.connectors.services import auth_facts, catalog, custom_namespace, is_reserved
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "catalog",
     "custom_namespace",
     "is_reserved",
+    "labels_of",
     "resolve",
     "selectors_of",
     "tool_tier",

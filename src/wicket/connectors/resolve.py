@@ -4,13 +4,18 @@ Pure. What cannot be understood without doubt is refused with the reason that th
 never repaired: an argument that says what a call does is taken in its one spelling, or the call is refused.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
-from wicket.connectors.services import SELECTOR_VALUE
+from wicket.connectors.arguments import Arguments
+from wicket.connectors.knowledge import EntitiesNeeded, Knowledge, Question
+from wicket.connectors.services import SELECTOR_VALUE, label_rules, mapper_of
+from wicket.core.errors import Invalid
 from wicket.core.model import (
+    SERVICE_TYPE,
     TIER_ORDER,
     Call,
+    Connector,
     Decision,
     EntityUid,
     JsonObject,
@@ -40,12 +45,13 @@ def resolve(
 ) -> Resolution:
     """What `member` asks for, in terms that policies speak; `tool` is the upstream's own name.
 
-    Other methods than `tools/call` are reads whose action is the method's name.
+    Other methods than `tools/call` are reads whose action is the method's name. Raises EntitiesNeeded where the
+    world has not been told of what the call names.
     """
     connector = world.services.get(service)
     if connector is None:
         return _refused(Reason.SERVICE_NOT_ENABLED, f"`{service}` is not enabled for this agent")
-    selector: str | None = None
+    selector, facts = None, None
     if method != TOOLS_CALL:
         tool, tier = method, Tier.READ
     else:
@@ -65,6 +71,12 @@ def resolve(
             value = arguments.get(facts.selector)
             selector = value if isinstance(value, str) else None
             tier = _selector_tier(facts, selector, tier)
+    resources: Sequence[Resource] = ()
+    if facts is not None and facts.target:
+        try:
+            resources, arguments = _find_resources(world, connector, facts, selector, arguments)
+        except Invalid as refused:
+            return _refused(Reason.ARGUMENTS_REJECTED, str(refused))
     return Call(
         method=method,
         service=service,
@@ -76,8 +88,27 @@ def resolve(
         member_id=member.id,
         caller_ip=caller_ip,
         selector=selector,
-        resources=(Resource(EntityUid(f"{connector.namespace}::Service", service)),),
+        resources=tuple(resources)
+        or (Resource(EntityUid(f"{connector.namespace}::{SERVICE_TYPE}", service)),),
     )
+
+
+def _find_resources(
+    world: World, connector: Connector, facts: ToolFacts, selector: str | None, arguments: JsonObject
+) -> tuple[Sequence[Resource], JsonObject]:
+    """What the call targets, and its arguments as they are forwarded; raises Invalid, EntitiesNeeded."""
+    known = Knowledge(connector, world.entities)
+    question = Question(Arguments(arguments), selector, known)
+    found = mapper_of(connector.key, facts.target)(question)
+    if known.missing:
+        raise EntitiesNeeded(frozenset(known.missing))
+    replaced = question.arguments.replaced
+    return _distinct(found), arguments | replaced if replaced else arguments
+
+
+def labels_of(call: Call) -> frozenset[str]:
+    """What a call leaves behind in its session, once it is allowed."""
+    return frozenset(rule.label for rule in label_rules(call.service) if rule.applies(call.resources))
 
 
 class KnownTools:
@@ -197,6 +228,11 @@ def _named_by_policies(world: World, service: str, tool: str) -> list[str]:
         for name in policy.document.tools
         if name.startswith(prefix)
     ]
+
+
+def _distinct(found: Sequence[Resource]) -> Sequence[Resource]:
+    """Each resource once: an entity may be told once in a request."""
+    return found if len(found) == 1 else list({resource.uid: resource for resource in found}.values())
 
 
 def _refused(reason: Reason, detail: str) -> Decision:

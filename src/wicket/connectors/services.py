@@ -1,24 +1,45 @@
 """The sixteen services of the catalog: data in `catalog/<key>.toml`, read once and checked strictly.
 
 A file holds `[service]` (key, name, namespace, endpoint), `[auth]` (how a member can connect) and `[tools]`: for
-each tool its tier, the arguments that name its resource, and for a multiplexing tool the argument that says what
-the call really does, with the tiers of its values.
+each tool its tier, the arguments that name its resource, how the resource is found (`target`), and for a
+multiplexing tool the argument that says what the call really does, with the tiers of its values. `[types]`,
+`[conditions]`, `[restrictions]`, `[labels]` and `[targets]` say what its resources are: see kinds.py and plain.py.
 """
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
-from typing import TypeAlias
 
+from wicket.connectors import github, linear, slack
+from wicket.connectors.kinds import (
+    LabelRule,
+    parse_conditions,
+    parse_labels,
+    parse_restrictions,
+    parse_types,
+)
+from wicket.connectors.knowledge import Mapper, find_everywhere
+from wicket.connectors.plain import parse_targets
+from wicket.connectors.tables import (
+    ARGUMENT,
+    Table,
+    arguments,
+    check_fields,
+    flag,
+    matching,
+    one_of,
+    table,
+    text,
+    texts,
+    tier,
+)
 from wicket.core.errors import Invalid
 from wicket.core.model import AuthType, Connector, ConnectorKind, Tier, ToolFacts
-
-Table: TypeAlias = Mapping[str, object]
 
 SERVICES = (
     "github", "slack", "linear", "notion", "stripe", "vercel", "supabase", "hubspot", "airtable", "planetscale",
@@ -26,16 +47,26 @@ SERVICES = (
 )  # fmt: skip
 """Keys of the catalog, in the order in which they are shown."""
 
+SEARCH = "search"
+"""The target of a tool that crosses resources, whatever its service."""
+OWN_MAPPERS: Mapping[str, Mapping[str, Mapper]] = {
+    "github": github.TARGETS,
+    "linear": linear.TARGETS,
+    "slack": slack.TARGETS,
+}
+"""Where `[targets]` cannot say it."""
 SELECTOR_VALUE = re.compile(r"[A-Za-z0-9_.-]{1,128}", re.ASCII)
 """What a selector's value may look like: it becomes part of an action's name."""
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}", re.ASCII)
-_ARGUMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _NAMESPACE = re.compile(r"[A-Z][A-Za-z]*MCP", re.ASCII)
 _ENDPOINT = re.compile(r"https://\S+", re.ASCII)
 
+_FIELDS = frozenset({"service", "auth", "types", "conditions", "restrictions", "labels", "targets", "tools"})
 _SERVICE_FIELDS = frozenset({"key", "name", "namespace", "endpoint", "endpoints"})
 _AUTH_FIELDS = frozenset({"kinds", "notes", "authorize_url", "token_url", "registration_url", "scopes"})
-_TOOL_FIELDS = frozenset({"tier", "selector", "selector_tiers", "resource_args", "secret_args", "offered"})
+_TOOL_FIELDS = frozenset(
+    {"tier", "selector", "selector_tiers", "resource_args", "secret_args", "offered", "target"}
+)
 
 
 class AuthKind(StrEnum):
@@ -76,6 +107,9 @@ class CatalogEntry:
 
     connector: Connector
     auth: AuthFacts
+    mappers: Mapping[str, Mapper]
+    """What the `target` of a tool means."""
+    labels: tuple[LabelRule, ...]
 
 
 def catalog() -> Mapping[str, Connector]:
@@ -86,6 +120,16 @@ def catalog() -> Mapping[str, Connector]:
 def auth_facts(service: str) -> AuthFacts:
     """How a service of the catalog is connected; raises KeyError for any other."""
     return _entries()[service].auth
+
+
+def mapper_of(service: str, target: str) -> Mapper:
+    """How the resources of a tool with this `target` are found; raises KeyError for a service without any."""
+    return _entries()[service].mappers[target]
+
+
+def label_rules(service: str) -> tuple[LabelRule, ...]:
+    """What calls of a service leave behind in their sessions."""
+    return _entries()[service].labels if service in SERVICES else ()
 
 
 def custom_namespace(key: str) -> str:
@@ -122,120 +166,91 @@ def _entries() -> Mapping[str, CatalogEntry]:
 
 def parse_entry(key: str, raw: Table) -> CatalogEntry:
     """Read the file of service `key`; raises Invalid with the dotted path of what is wrong."""
-    _check_fields(raw, frozenset({"service", "auth", "tools"}), key)
-    service = _table(raw.get("service"), f"{key}.service")
-    _check_fields(service, _SERVICE_FIELDS, f"{key}.service")
+    check_fields(raw, _FIELDS, key)
+    service = table(raw.get("service"), f"{key}.service")
+    check_fields(service, _SERVICE_FIELDS, f"{key}.service")
     if service.get("key") != key:
         raise Invalid(f"the file of `{key}` must hold the key `{key}`", field=f"{key}.service.key")
+    types = parse_types(_part(raw, key, "types"), f"{key}.types")
+    mappers = {SEARCH: find_everywhere, **(OWN_MAPPERS.get(key) or parse_targets(raw, key, types))}
     tools = {
-        name: _parse_tool(name, _table(facts, f"{key}.tools.{name}"), f"{key}.tools.{name}")
-        for name, facts in _table(raw.get("tools"), f"{key}.tools").items()
+        name: _parse_tool(name, table(facts, f"{key}.tools.{name}"), f"{key}.tools.{name}", mappers)
+        for name, facts in table(raw.get("tools"), f"{key}.tools").items()
     }
     connector = Connector(
         key=key,
-        name=_text(service.get("name"), f"{key}.service.name"),
-        namespace=_matching(service.get("namespace"), _NAMESPACE, f"{key}.service.namespace"),
+        name=text(service.get("name"), f"{key}.service.name"),
+        namespace=matching(service.get("namespace"), _NAMESPACE, f"{key}.service.namespace"),
         kind=ConnectorKind.CATALOG,
-        url=_matching(service.get("endpoint"), _ENDPOINT, f"{key}.service.endpoint"),
+        url=matching(service.get("endpoint"), _ENDPOINT, f"{key}.service.endpoint"),
         auth=AuthType.BEARER,
         tools=MappingProxyType(tools),
         id=key,
+        resource_types=types,
+        condition_types=parse_conditions(_part(raw, key, "conditions"), f"{key}.conditions", types),
+        restrictions=parse_restrictions(_part(raw, key, "restrictions"), f"{key}.restrictions", types),
     )
-    return CatalogEntry(connector, _parse_auth(_table(raw.get("auth"), f"{key}.auth"), f"{key}.auth"))
+    return CatalogEntry(
+        connector=connector,
+        auth=_parse_auth(table(raw.get("auth"), f"{key}.auth"), f"{key}.auth"),
+        mappers=MappingProxyType(mappers),
+        labels=parse_labels(_part(raw, key, "labels"), f"{key}.labels", types),
+    )
+
+
+def _part(raw: Table, key: str, name: str) -> Table:
+    """A part of a file that may be left out."""
+    return table(raw.get(name, {}), f"{key}.{name}")
 
 
 def _parse_auth(raw: Table, path: str) -> AuthFacts:
-    _check_fields(raw, _AUTH_FIELDS, path)
-    kinds = _texts(raw.get("kinds"), f"{path}.kinds")
+    check_fields(raw, _AUTH_FIELDS, path)
+    kinds = texts(raw.get("kinds"), f"{path}.kinds")
     unknown = [kind for kind in kinds if kind not in set(AuthKind)]
     if unknown or not kinds:
         raise Invalid(f"`kinds` must be some of {', '.join(AuthKind)}", field=f"{path}.kinds")
     urls = {
-        name: _matching(raw[name], _ENDPOINT, f"{path}.{name}")
+        name: matching(raw[name], _ENDPOINT, f"{path}.{name}")
         for name in ("authorize_url", "token_url", "registration_url")
         if name in raw
     }
     return AuthFacts(
         kinds=tuple(AuthKind(kind) for kind in kinds),
-        notes=_text(raw.get("notes", ""), f"{path}.notes"),
-        scopes=_texts(raw.get("scopes", []), f"{path}.scopes"),
+        notes=text(raw.get("notes", ""), f"{path}.notes"),
+        scopes=texts(raw.get("scopes", []), f"{path}.scopes"),
         authorize_url=urls.get("authorize_url"),
         token_url=urls.get("token_url"),
         registration_url=urls.get("registration_url"),
     )
 
 
-def _parse_tool(name: str, raw: Table, path: str) -> ToolFacts:
-    _check_fields(raw, _TOOL_FIELDS, path)
-    _matching(name, _TOOL_NAME, path)
+def _parse_tool(name: str, raw: Table, path: str, targets: Collection[str]) -> ToolFacts:
+    check_fields(raw, _TOOL_FIELDS, path)
+    matching(name, _TOOL_NAME, path)
     selector = raw.get("selector")
     selector_tiers = _parse_selector_tiers(
-        _table(raw.get("selector_tiers", {}), path), f"{path}.selector_tiers"
+        table(raw.get("selector_tiers", {}), path), f"{path}.selector_tiers"
     )
     if selector_tiers and selector is None:
         raise Invalid("`selector_tiers` needs a `selector`", field=f"{path}.selector")
-    offered = raw.get("offered", True)
-    if not isinstance(offered, bool):
-        raise Invalid("`offered` must be true or false", field=f"{path}.offered")
     return ToolFacts(
         name=name,
-        tier=_tier(raw.get("tier"), f"{path}.tier"),
-        selector=None if selector is None else _matching(selector, _ARGUMENT, f"{path}.selector"),
+        tier=tier(raw.get("tier"), f"{path}.tier"),
+        selector=None if selector is None else matching(selector, ARGUMENT, f"{path}.selector"),
         selector_tiers=MappingProxyType(selector_tiers),
-        resource_args=_arguments(raw.get("resource_args", []), f"{path}.resource_args"),
-        offered=offered,
-        secret_args=_arguments(raw.get("secret_args", []), f"{path}.secret_args"),
+        resource_args=arguments(raw.get("resource_args", []), f"{path}.resource_args"),
+        offered=flag(raw.get("offered", True), f"{path}.offered"),
+        secret_args=arguments(raw.get("secret_args", []), f"{path}.secret_args"),
+        target="" if "target" not in raw else one_of(raw["target"], targets, f"{path}.target"),
     )
 
 
 def _parse_selector_tiers(raw: Table, path: str) -> dict[str, Tier]:
     """`{write = ["create", "update"]}` -> value -> tier; values differ by more than their case."""
     tiers: dict[str, Tier] = {}
-    for tier, values in raw.items():
-        for value in _texts(values, f"{path}.{tier}"):
+    for name, values in raw.items():
+        for value in texts(values, f"{path}.{name}"):
             if value.lower() in {known.lower() for known in tiers}:
-                raise Invalid(f"`{value}` is there twice", field=f"{path}.{tier}")
-            tiers[_matching(value, SELECTOR_VALUE, f"{path}.{tier}")] = _tier(tier, path)
+                raise Invalid(f"`{value}` is there twice", field=f"{path}.{name}")
+            tiers[matching(value, SELECTOR_VALUE, f"{path}.{name}")] = tier(name, path)
     return tiers
-
-
-def _check_fields(raw: Table, known: frozenset[str], path: str) -> None:
-    for name in raw:
-        if name not in known:
-            raise Invalid(f"`{name}` is no field here: {', '.join(sorted(known))}", field=f"{path}.{name}")
-
-
-def _table(value: object, path: str) -> Table:
-    if not isinstance(value, dict):
-        raise Invalid("a table is needed here", field=path)
-    return value
-
-
-def _text(value: object, path: str) -> str:
-    if not isinstance(value, str):
-        raise Invalid("a text is needed here", field=path)
-    return value
-
-
-def _texts(value: object, path: str) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        raise Invalid("a list of texts is needed here", field=path)
-    return tuple(_text(item, path) for item in value)
-
-
-def _matching(value: object, grammar: re.Pattern[str], path: str) -> str:
-    text = _text(value, path)
-    if grammar.fullmatch(text) is None:
-        raise Invalid(f"`{text}` does not match {grammar.pattern}", field=path)
-    return text
-
-
-def _arguments(value: object, path: str) -> tuple[str, ...]:
-    return tuple(_matching(name, _ARGUMENT, path) for name in _texts(value, path))
-
-
-def _tier(value: object, path: str) -> Tier:
-    text = _text(value, path)
-    if text not in set(Tier):
-        raise Invalid(f"`{text}` is no tier: {', '.join(Tier)}", field=path)
-    return Tier(text)

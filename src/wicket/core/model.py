@@ -205,6 +205,10 @@ class ResourceType:
     """Names of all the types that contain it, nearest first."""
     attributes: Mapping[str, AttributeKind] = field(default_factory=dict)
     """Its own and those of its containers."""
+    own: tuple[str, ...] = ()
+    """Names of its own attributes, which no container has."""
+    grammar: str = ""
+    """Regular expression of its ids, as entities have them; empty: any text."""
 
 
 class ConditionKind(StrEnum):

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from wicket.core.entities import EntityCache
 from wicket.core.model import (
     AgentStatus,
     Connector,
@@ -107,6 +108,8 @@ class World:
     """(member id, service) -> the member's connection."""
     slices: dict[object, object] = field(default_factory=dict, compare=False, repr=False)
     """The engine's cache of parsed policy slices; lives and dies with this revision."""
+    entities: EntityCache = field(default_factory=EntityCache, compare=False, repr=False)
+    """What was looked up of the resources behind its connectors, under this revision."""
 
     def present(self, key: MemberKey) -> MemberKey | None:
         """A key as this world knows it; None when it knows none, or no such member."""

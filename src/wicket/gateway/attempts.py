@@ -7,8 +7,10 @@ before its transaction and, when rules or facts have moved, again inside it.
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
+from typing import Final
 
-from wicket.connectors.resolve import resolve
+from wicket.connectors.knowledge import EntitiesNeeded
+from wicket.connectors.resolve import labels_of, resolve
 from wicket.core.ids import RANDOM_BYTES_MIN, uuid7
 from wicket.core.jsonrpc import Request
 from wicket.core.model import Connector, Decision, JsonObject, Reason, ToolFacts
@@ -21,6 +23,8 @@ from wicket.gateway.http import Inbound
 from wicket.gateway.targets import CallTarget
 from wicket.runtime.recorder import Attempt, Judged
 from wicket.store.instants import to_us
+
+NO_LABELS: Final[frozenset[str]] = frozenset()
 
 
 class Attempts:
@@ -101,10 +105,16 @@ def judge(
         return Judged(Decision(reason=target.reason, detail=target.refused.sentence), counts=False)
     member = world.members[present.member_id]
     tool = target.tool(world)
-    resolved = resolve(
-        world, member, target.service, tool, target.arguments, caller_ip=caller_ip, method=target.method
-    )
+    try:
+        resolved = resolve(
+            world, member, target.service, tool, target.arguments, caller_ip=caller_ip, method=target.method
+        )
+    except EntitiesNeeded as needed:
+        return Judged(Decision(), lacks=needed.keys)
     if isinstance(resolved, Decision):
         return Judged(resolved)
     judged = engine.decide(world, resolved, facts, now)
-    return Judged(judged.decision, call=resolved, reads_facts=judged.reads_facts, told=judged.told)
+    labels = labels_of(resolved) if judged.decision.allowed else NO_LABELS
+    return Judged(
+        judged.decision, call=resolved, reads_facts=judged.reads_facts, labels=labels, told=judged.told
+    )

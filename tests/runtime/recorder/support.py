@@ -38,6 +38,7 @@ from wicket.store.audit.postgres_ledger import PostgresLedger
 from wicket.store.audit.sqlite_ledger import SqliteLedger
 from wicket.store.db import Database
 from wicket.store.instants import to_us
+from wicket.store.lookups import looking_up
 
 AGENT = "6f1c2b3a-0000-4000-8000-000000000001"
 OWNER = "6f1c2b3a-0000-4000-8000-0000000000aa"
@@ -210,6 +211,7 @@ def recorder_at(
         open_ledger=open_ledger or partial(ledger_at, location),
         reload_world=reader(database),
         read_revision=database.revision,
+        look_up=looking_up(database),
         limits=limits or PATIENT,
     )
 

@@ -34,6 +34,7 @@ from wicket.core.world import World
 from wicket.runtime.recorder import Clocks, Ending, Judged, Recorded, Recorder
 from wicket.store.audit.entry import EventKind
 from wicket.store.db import Database
+from wicket.store.lookups import looking_up
 
 ENTRIES = sa.text("SELECT * FROM audit ORDER BY writer, seq")
 OUTCOMES = sa.text("SELECT * FROM outcomes ORDER BY writer, seq")
@@ -119,6 +120,7 @@ async def test_the_third_time_it_is_decided_inside_the_transaction(
         open_ledger=partial(ledger_at, location),
         reload_world=always_too_late,
         read_revision=database.revision,
+        look_up=looking_up(database),
         limits=PATIENT,
     )
     await recorder.start()
@@ -274,6 +276,7 @@ async def test_a_call_whose_caller_leaves_while_its_world_is_loaded_is_recorded_
         open_ledger=partial(ledger_at, location),
         reload_world=reload,
         read_revision=database.revision,
+        look_up=looking_up(database),
         limits=PATIENT,
     )
     await recorder.start()
@@ -354,6 +357,7 @@ async def test_an_old_decision_is_current_only_while_its_agent_has_not_moved(
         open_ledger=partial(ledger_at, location),
         reload_world=reader(database),
         read_revision=database.revision,
+        look_up=looking_up(database),
         limits=PATIENT,
         clocks=Clocks(boottime_ns=boottime),
     )

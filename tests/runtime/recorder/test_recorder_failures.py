@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from tests.databases import Location
 from tests.runtime.recorder.support import AGENT, attempt, deny, ledger_at, recorder_at, rows
+from wicket.core.entities import EntityKey
 from wicket.core.errors import Refused, Unavailable
 from wicket.core.model import Reason
 from wicket.core.world import World
@@ -19,6 +20,7 @@ from wicket.store.audit.entry import Row
 from wicket.store.audit.ledger import Ledger, LedgerFailed, SessionFacts, SessionSeed, Turn
 from wicket.store.db import Database, bucket_of
 from wicket.store.gate import WriteGate
+from wicket.store.lookups import Found
 
 ENTRIES = sa.text("SELECT * FROM audit ORDER BY writer, seq")
 OUTCOMES = sa.text("SELECT * FROM outcomes ORDER BY writer, seq")
@@ -53,6 +55,9 @@ class FaultyTurn:
 
     async def load_world(self, agent_id: str) -> World | None:
         return await self._real.load_world(agent_id)
+
+    async def load_entities(self, agent_id: str, keys: Collection[EntityKey]) -> Found:
+        return await self._real.load_entities(agent_id, keys)
 
     async def commit(self, rows: Sequence[Row], sessions: Sequence[SessionFacts]) -> None:
         if self._faults.appending:

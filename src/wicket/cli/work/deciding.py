@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from wicket.core.policy.explanation import render_explanation
 from wicket.core.session import FRESH, Facts
 from wicket.core.world import Member, World
 from wicket.store import accounts, agents, worlds
+from wicket.store.lookups import informed
 from wicket.store.page import PAGE_MAX
 
 
@@ -44,7 +46,8 @@ def answer(question: Question, *, data_dir: Path | None, as_json: bool) -> bool:
 
     async def work(host: Host) -> Answer:
         world, member = await _find(host, question)
-        return decide(world, member, question.tool, arguments, ip=question.ip, at=at)
+        asked = partial(decide, world, member, question.tool, arguments, ip=question.ip, at=at)
+        return await host.database.read(informed, world, asked)
 
     found = on_host(work, data_dir=data_dir)
     if as_json:

@@ -16,6 +16,7 @@ from wicket.runtime.recorder.values import Attempt, Judged
 from wicket.runtime.recorder.work import FactsCache, KnownFacts, State, Work
 from wicket.store.audit.entry import Entry
 from wicket.store.audit.ledger import SessionFacts, SessionSeed, Turn
+from wicket.store.lookups import ROUNDS_MAX
 
 UNREADABLE = (WicketError, KeyError, TypeError, ValueError)
 """What a world or a session's facts raise that somebody else has damaged."""
@@ -63,14 +64,17 @@ class Docket:
             try:
                 if work.abandoned:
                     work.state = State.FAILED
-                elif revisions.get(work.attempt.agent_id) == work.world.revision:
-                    self._enter(work, work.world, work.judged)
-                elif work.final:
-                    await self._settle_here(work)
-                else:
-                    work.state = State.STALE
+                elif not self._is_entered(work, revisions.get(work.attempt.agent_id)):
+                    if work.final:
+                        await self._settle_here(work)
+                    else:
+                        work.state = State.STALE
             except UNREADABLE:
                 work.state = State.FAILED
+
+    def _is_entered(self, work: Work, revision: int | None) -> bool:
+        """Enter it as it was judged, where its world is still the present one."""
+        return revision == work.world.revision and self._enter(work, work.world, work.judged)
 
     async def _settle_here(self, work: Work) -> None:
         """Its last try: judge it in the world as this transaction sees it."""
@@ -82,14 +86,24 @@ class Docket:
             self._enter(work, work.world, GONE)
             return
         work.world, work.facts = world, self._facts_of(work.attempt.slot)
-        self._enter(work, world, judge_safely(work.attempt, world, work.facts))
+        judged = judge_safely(work.attempt, world, work.facts)
+        for _ in range(ROUNDS_MAX):
+            if not judged.lacks:
+                break
+            world.entities.keep(await self._turn.load_entities(agent_id, judged.lacks))
+            judged = judge_safely(work.attempt, world, work.facts)
+        if not self._enter(work, world, judged):
+            work.state = State.FAILED
 
-    def _enter(self, work: Work, world: World, judged: Judged) -> None:
+    def _enter(self, work: Work, world: World, judged: Judged) -> bool:
+        """False: something would have to be looked up, so nothing is decided."""
         attempt, session_id = work.attempt, None
         if judged.counts:
             before = self._facts_of(attempt.slot)
             if judged.reads_facts and before != work.facts:
                 judged = judge_safely(attempt, world, before)
+            if judged.lacks:
+                return False
             if judged.counts:
                 session_id = self._count(attempt, before, judged)
         work.judged, work.session_id = judged, session_id
@@ -97,6 +111,7 @@ class Docket:
             build_entry(attempt, world, judged, session_id=session_id, decision_ms=work.decision_ms)
         )
         self.settled.append(work)
+        return True
 
     def _count(self, attempt: Attempt, before: Facts, judged: Judged) -> str:
         """Count the call in its session, whose id this is."""

@@ -21,6 +21,7 @@ from wicket.runtime.recorder.work import FactsCache, State, Work
 from wicket.runtime.recorder.writer import Writer
 from wicket.store.audit.entry import OutcomeRow
 from wicket.store.audit.ledger import Ledger
+from wicket.store.lookups import ROUNDS_MAX, LookUp
 
 TRIES: Final = (False, False, True)
 """Whether a try is the last one, which sends nothing back."""
@@ -37,6 +38,7 @@ class Recorder:
         open_ledger: Callable[[], Ledger],
         reload_world: Callable[[str], Awaitable[World | None]],
         read_revision: Callable[[str], Awaitable[int | None]],
+        look_up: LookUp,
         clocks: Clocks | None = None,
         limits: Limits | None = None,
     ) -> None:
@@ -44,6 +46,7 @@ class Recorder:
         self._limits = limits or Limits()
         self._reload_world = reload_world
         self._read_revision = read_revision
+        self._look_up = look_up
         self._facts = FactsCache(self._limits.facts_max)
         self._writer = Writer(
             open_ledger=open_ledger,
@@ -145,6 +148,8 @@ class Recorder:
         for final in TRIES:
             work = self._judge(attempt, world, final=final)
             try:
+                if work.judged.lacks:
+                    work = await self._informed(work, deadline)
                 if work.judged.decision.reason in COALESCED:
                     recorded = await self._enter_once(work, began_ns, deadline)
                 else:
@@ -165,6 +170,24 @@ class Recorder:
         judged = judge_safely(attempt, world, facts)
         decision_ms = _ms(self._clocks.perf_ns() - began_ns)
         return Work(attempt, world, judged, facts, decision_ms, final, self._loop.create_future())
+
+    async def _informed(self, work: Work, deadline: float) -> Work:
+        """Judged with what its world had not been told of; or not yet, which the writer will find out."""
+        for _ in range(ROUNDS_MAX):
+            if not work.judged.lacks:
+                break
+            try:
+                async with asyncio.timeout_at(deadline):
+                    revision, found = await self._look_up(work.attempt.agent_id, work.judged.lacks)
+            except (Unavailable, TimeoutError) as error:
+                raise self._missed(work.attempt) from error
+            world = work.world
+            if revision == world.revision:
+                world.entities.keep(found)
+            else:
+                world = await self._fresh(work, deadline)
+            work = self._judge(work.attempt, world, final=work.final)
+        return work
 
     async def _enter_once(self, work: Work, began_ns: int, deadline: float) -> Recorded | None:
         """Enter a refusal, or be counted with the first one of this second. None: the world has changed."""

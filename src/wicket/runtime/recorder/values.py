@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
+from wicket.core.entities import EntityKey
 from wicket.core.model import Call, Decision, JsonObject, Outcome, Reason
 from wicket.core.policy.explain import Told
 from wicket.core.session import Facts
@@ -33,6 +34,8 @@ class Judged(NamedTuple):
     """Whether other facts could have led to another decision."""
     labels: frozenset[str] = frozenset()
     """What an allowed call touches, for the session's labels."""
+    lacks: frozenset[EntityKey] = frozenset()
+    """What the world has not been told of: nothing is decided until it was looked up."""
     told: Told | None = None
     """The decision in the log's words; None: they are made when it is entered."""
 

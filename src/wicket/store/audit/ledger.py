@@ -12,9 +12,11 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 import sqlalchemy as sa
 
+from wicket.core.entities import EntityKey
 from wicket.core.session import FRESH, facts_to_json
 from wicket.core.world import World
 from wicket.store.audit.entry import Event, EventKind, Row
+from wicket.store.lookups import Found
 
 LoadWorld: TypeAlias = Callable[[sa.Connection, str], World | None]
 """`worlds.load`, given here because it builds on more of the store than the log does."""
@@ -77,6 +79,9 @@ class Turn(Protocol):
 
     async def load_world(self, agent_id: str) -> World | None:
         """The agent's world as this transaction sees it; the lock keeps it still."""
+
+    async def load_entities(self, agent_id: str, keys: Collection[EntityKey]) -> Found:
+        """What of the agent's entities `keys` mean, as this transaction sees them."""
 
     async def commit(self, rows: Sequence[Row], sessions: Sequence[SessionFacts]) -> None:
         """Append the rows to this writer's chain, store the facts, COMMIT; without it everything is undone."""

@@ -8,13 +8,15 @@ from typing import Final
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from wicket.core.entities import EntityKey
 from wicket.core.model import Outcome
 from wicket.core.world import World
 from wicket.store.audit import statements
 from wicket.store.audit.entry import Chain, OutcomeRow, Row
 from wicket.store.audit.ledger import SWEEP_ROWS_MAX, LedgerFailed, LoadWorld, SessionSeed, started, stopped
-from wicket.store.audit.postgres_turn import PostgresTurn, commit, insert, postgres_failures
+from wicket.store.audit.postgres_turn import Loads, PostgresTurn, commit, insert, postgres_failures
 from wicket.store.db.postgres import RawConnection, connection_over
+from wicket.store.lookups import Found, load_entities
 
 CONNECT_TIMEOUT_S: Final = 5.0
 COMMAND_TIMEOUT_S: Final = 10.0
@@ -88,9 +90,15 @@ class PostgresLedger:
         return self._raw
 
     async def _loaded(self, agent_id: str) -> World | None:
+        return await (await self._reader()).run_sync(self._load_world, agent_id)
+
+    async def _looked_up(self, agent_id: str, keys: Collection[EntityKey]) -> Found:
+        return await (await self._reader()).run_sync(load_entities, agent_id, keys)
+
+    async def _reader(self) -> AsyncConnection:
         if self._over is None:
             self._over = await connection_over(self._connection)
-        return await self._over.run_sync(self._load_world, agent_id)
+        return self._over
 
     @asynccontextmanager
     async def turn(
@@ -102,7 +110,7 @@ class PostgresLedger:
     async def _begin(self, agents: Collection[str], seeds: Collection[SessionSeed]) -> PostgresTurn:
         raw = self._connection
         for _ in range(BEGIN_AGAIN_MAX):
-            turn = PostgresTurn(raw, self._chain, self._names, self._loaded)
+            turn = PostgresTurn(raw, self._chain, self._names, Loads(self._loaded, self._looked_up))
             with postgres_failures("beginning"):
                 if await turn.begin(agents, seeds, idle_us=self._idle_us):
                     return turn

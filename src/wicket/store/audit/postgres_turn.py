@@ -7,11 +7,12 @@ their own, before the read: a snapshot taken before the lock is granted would be
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from secrets import token_hex
-from typing import Final
+from typing import Final, NamedTuple
 
 import asyncpg
 import sqlalchemy as sa
 
+from wicket.core.entities import EntityKey
 from wicket.core.world import World
 from wicket.store.audit import statements
 from wicket.store.audit.entry import Chain, Linked, Row
@@ -25,6 +26,7 @@ from wicket.store.audit.ledger import (
 )
 from wicket.store.db.base import buckets_of
 from wicket.store.db.postgres import AGENT_LOCK, RawConnection
+from wicket.store.lookups import Found
 
 UPDATE_COLUMNS: Final = {"agent_id": "text", "id": "text", "facts": "text", "last_activity_at": "int8"}
 SEED_COLUMNS: Final = {
@@ -94,6 +96,13 @@ READ_NAMES: Final = (
 )
 
 
+class Loads(NamedTuple):
+    """What is read over the turn's own connection when a call is decided inside it."""
+
+    world: Callable[[str], Awaitable[World | None]]
+    entities: Callable[[str, Collection[EntityKey]], Awaitable[Found]]
+
+
 class PostgresTurn:
     """See `wicket.store.audit.ledger.Turn`."""
 
@@ -102,12 +111,12 @@ class PostgresTurn:
         raw: RawConnection,
         chain: Chain,
         names: statements.Names,
-        load_world: Callable[[str], Awaitable[World | None]],
+        loads: Loads,
     ) -> None:
         self._raw = raw
         self._chain = chain
         self._names = names
-        self._load_world = load_world
+        self._loads = loads
         self.revisions: dict[str, int] = {}
         self.sessions: dict[str, SessionRow] = {}
 
@@ -145,7 +154,11 @@ class PostgresTurn:
 
     async def load_world(self, agent_id: str) -> World | None:
         with postgres_failures("loading a world"):
-            return await self._load_world(agent_id)
+            return await self._loads.world(agent_id)
+
+    async def load_entities(self, agent_id: str, keys: Collection[EntityKey]) -> Found:
+        with postgres_failures("looking up entities"):
+            return await self._loads.entities(agent_id, keys)
 
     async def commit(self, rows: Sequence[Row], sessions: Sequence[SessionFacts]) -> None:
         with postgres_failures("appending"):

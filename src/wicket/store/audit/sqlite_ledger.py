@@ -16,9 +16,10 @@ from wicket.core.model import Outcome
 from wicket.store.audit import statements
 from wicket.store.audit.entry import Chain, OutcomeRow, Row
 from wicket.store.audit.ledger import SWEEP_ROWS_MAX, LedgerFailed, LoadWorld, SessionSeed, started, stopped
-from wicket.store.audit.sqlite_turn import SqliteFailures, SqliteTurn, insert
+from wicket.store.audit.sqlite_turn import Loads, SqliteFailures, SqliteTurn, insert
 from wicket.store.db.sqlite import connect_raw, connection_over
 from wicket.store.gate import WriteGate
+from wicket.store.lookups import load_entities
 
 REGISTER: Final = "INSERT INTO writers (host, pid, started_at) VALUES (?, ?, ?) RETURNING id"
 FIND_OTHERS: Final = "SELECT id FROM writers WHERE ended_at IS NULL AND id <> ? ORDER BY id"
@@ -52,7 +53,8 @@ class SqliteLedger:
             self._gate = self._held.enter_context(WriteGate(self._path))
             self._raw = connect_raw(self._path)
             self._raw.execute(f"PRAGMA cache_size=-{CACHE_KIB}").fetchall()
-            self._read_world = partial(self._load_world, self._held.enter_context(connection_over(self._raw)))
+            over = self._held.enter_context(connection_over(self._raw))
+            self._loads = Loads(partial(self._load_world, over), partial(load_entities, over))
             self._locks.mkdir(mode=0o700, exist_ok=True)
             with self._transaction():
                 self._register(now_us)
@@ -76,7 +78,7 @@ class SqliteLedger:
             self._gate,
             self._chain,
             self._names,
-            self._read_world,
+            self._loads,
             (agents, seeds),
             idle_us=self._idle_us,
         )

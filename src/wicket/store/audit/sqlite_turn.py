@@ -13,11 +13,12 @@ from functools import cache
 from itertools import chain, repeat
 from secrets import token_hex
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import orjson
 import sqlalchemy as sa
 
+from wicket.core.entities import EntityKey
 from wicket.core.jsonrpc import render_json_text
 from wicket.core.model import Json
 from wicket.core.world import World
@@ -33,6 +34,7 @@ from wicket.store.audit.ledger import (
 )
 from wicket.store.db.sqlite import library
 from wicket.store.gate import WriteGate
+from wicket.store.lookups import Found
 
 CHUNK_MAX: Final = 64
 """Rows in one INSERT at most. Sizes are powers of two, so that few statements are prepared, each but once."""
@@ -79,6 +81,13 @@ APPENDING: Final = SqliteFailures("appending")
 COMMITTING: Final = SqliteFailures("committing", in_doubt=True)
 
 
+class Loads(NamedTuple):
+    """What is read over the turn's own connection when a call is decided inside it."""
+
+    world: Callable[[str], World | None]
+    entities: Callable[[str, Collection[EntityKey]], Found]
+
+
 class SqliteTurn:
     """See `wicket.store.audit.ledger.Turn`."""
 
@@ -88,7 +97,7 @@ class SqliteTurn:
         gate: WriteGate,
         chain: Chain,
         names: statements.Names,
-        load_world: Callable[[str], World | None],
+        loads: Loads,
         wanted: tuple[Collection[str], Collection[SessionSeed]],
         *,
         idle_us: int,
@@ -98,7 +107,7 @@ class SqliteTurn:
         self._gate = gate
         self._chain = chain
         self._names = names
-        self._load_world = load_world
+        self._loads = loads
         self._wanted = wanted
         self._idle_us = idle_us
         self.revisions: Mapping[str, int] = {}
@@ -155,7 +164,11 @@ class SqliteTurn:
 
     async def load_world(self, agent_id: str) -> World | None:
         with SqliteFailures("loading a world"):
-            return self._load_world(agent_id)
+            return self._loads.world(agent_id)
+
+    async def load_entities(self, agent_id: str, keys: Collection[EntityKey]) -> Found:
+        with SqliteFailures("looking up entities"):
+            return self._loads.entities(agent_id, keys)
 
     async def commit(self, rows: Sequence[Row], sessions: Sequence[SessionFacts]) -> None:
         with APPENDING:
