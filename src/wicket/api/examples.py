@@ -49,6 +49,17 @@ BODIES: Final[Mapping[str, JsonObject]] = {
     "create_custom": {"key": "wiki", **SERVER},
     "update_custom": SERVER,
     "review_tool": {"tier": "read"},
+    "import_entities": {
+        "service": "github",
+        "entities": [
+            {
+                "type": "Repository",
+                "id": "my-org/site",
+                "name": "site",
+                "attributes": {"visibility": "private", "archived": False, "topics": ["web"]},
+            }
+        ],
+    },
     "create_policy": POLICY,
     "preview_policy": POLICY,
     "lint_policy": POLICY,

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from functools import partial
 from ipaddress import ip_address
 from typing import Annotated, Any
 
@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, Field
 from wicket.api import shapes
 from wicket.api.explaining import ExplanationOut
 from wicket.api.guards import Guard, by
-from wicket.api.http import AgentId, Asker, Caller, Parts, Text, guarded_router
+from wicket.api.http import AgentId, ApiParts, Asker, Caller, Parts, Text, guarded_router
 from wicket.api.mock_calls import MatchedOut
 from wicket.api.models import In, Out, RawObject
 from wicket.api.reading import EVENT_STREAM
@@ -28,6 +28,7 @@ from wicket.core.session import LABELS_MAX, TOOLS_MAX, Facts
 from wicket.core.world import AgentPolicy, World
 from wicket.store import policies, rights, worlds
 from wicket.store.db import Transaction
+from wicket.store.lookups import informed_apart
 
 Count = Annotated[int, Field(ge=0, le=COUNT_MAX)]
 Counts = Annotated[dict[str, Count], Field(max_length=TOOLS_MAX)]
@@ -136,7 +137,7 @@ async def simulate_policies(
     )
     if body.call is not None:
         drafted = world if draft is None else hypothetical.under(world, draft)
-        return await _simulate(drafted, body, body.call, parts.now())
+        return await _simulate(parts, drafted, body, body.call)
     assert draft is not None  # noqa: S101 - refused above
     window = find_window(agent_id, from_=body.from_, to=body.to, now=parts.now())
     wants_events = EVENT_STREAM in request.headers.get("accept", "")
@@ -145,7 +146,7 @@ async def simulate_policies(
     )
 
 
-async def _simulate(world: World, body: SimulateIn, call: CallIn, now: datetime) -> SimulatedOut:
+async def _simulate(parts: ApiParts, world: World, body: SimulateIn, call: CallIn) -> SimulatedOut:
     member = world.members.get(call.member_id)
     if member is None:
         raise NotFound(f"no member `{call.member_id}` on this agent; list its members")
@@ -153,12 +154,13 @@ async def _simulate(world: World, body: SimulateIn, call: CallIn, now: datetime)
         call.service,
         call.tool,
         call.arguments,
-        at=body.at or now,
+        at=body.at or parts.now(),
         caller_ip=body.ip,
         facts=body.session.facts,
     )
     # Of a large agent the first decision indexes thousands of policies.
-    return _render(await asyncio.to_thread(hypothetical.answer, world, member, question))
+    asked = partial(asyncio.to_thread, hypothetical.answer, world, member, question)
+    return _render(await informed_apart(parts.db, world, asked))
 
 
 def _parse_draft(raw: RawObject, known_zones: frozenset[str]) -> PolicyDocument:

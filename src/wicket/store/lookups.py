@@ -85,6 +85,16 @@ def _among(ids: Iterable[tuple[tuple[str, str], list[str]]]) -> list[sa.ColumnEl
     ]
 
 
+async def informed_apart(database: Database, world: World, ask: Callable[[], Awaitable[T]]) -> T:
+    """As `informed`, for an answer that takes long: the database is read in between, and not held meanwhile."""
+    for _ in range(ROUNDS_MAX):
+        try:
+            return await ask()
+        except EntitiesNeeded as needed:
+            world.entities.keep(await database.read(load_entities, world.agent_id, needed.keys))
+    return await ask()
+
+
 def informed(tx: sa.Connection, world: World, ask: Callable[[], T]) -> T:
     """The answer of what raises EntitiesNeeded where `world` has not been told enough, after telling it."""
     for _ in range(ROUNDS_MAX):
