@@ -77,7 +77,7 @@ TAGS: Final[Mapping[str, str]] = {
     "connections": "A member's own accounts at the services; the credentials are never shown",
     "connectors": "What can be proxied: the built-in services, and own remote servers",
     "tools": "Tools of services: the catalog, pinned definitions, reviews",
-    "entities": "What is known of the resources behind an agent's connectors: metadata, never contents.",
+    "entities": "What is known of the resources behind an agent's connectors: metadata, never contents",
     "sessions": "Tool sessions: what each client conversation has done so far, and its end",
     "policies": "Who may call what: structured documents, their versions, and the Cedar they become",
     "audit": "The record of calls and of changes: lists, export, live view",
