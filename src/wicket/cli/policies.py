@@ -13,7 +13,44 @@ OfAgent = Annotated[
     str | None, typer.Option("--agent", help="name or id; the file's own otherwise", show_default=False)
 ]
 
-app = group("Policies of an agent: as files, kept beside code.")
+OnePolicy = Annotated[str, typer.Argument(help="key or id of a policy", metavar="POLICY")]
+
+app = group("Policies of an agent: looked at, and as files kept beside code.")
+
+
+@app.command("list")
+def list_(name: AgentName, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """List an agent's policies, enabled or not."""
+    from wicket.cli.work import policies
+
+    policies.print_all(name, data_dir=data_dir, as_json=as_json)
+
+
+@app.command()
+def show(name: AgentName, policy: OnePolicy, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Print the Cedar that a policy becomes; with --json all of the policy."""
+    from wicket.cli.work import policies
+
+    policies.print_one(name, policy, data_dir=data_dir, as_json=as_json)
+
+
+@app.command()
+def diff(
+    name: AgentName,
+    policy: OnePolicy,
+    before: Annotated[
+        int | None, typer.Option("--from", help="version; the one before otherwise", show_default=False)
+    ] = None,
+    after: Annotated[
+        int | None, typer.Option("--to", help="version; the current one otherwise", show_default=False)
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what two versions of a policy differ in, in words and as Cedar."""
+    from wicket.cli.work import policies
+
+    policies.print_diff(name, policy, before=before, after=after, data_dir=data_dir, as_json=as_json)
 
 
 @app.command()
