@@ -5,11 +5,12 @@ and members named by e-mail address, and `tests`: calls with what is to become o
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
 from wicket.connectors.services import catalog
+from wicket.core.entities import Entity, EntityRef
 from wicket.core.errors import Invalid
 from wicket.core.model import Effect, Json, JsonObject, Reason
 from wicket.core.policy.conditions import POLICY_KEY_GRAMMAR
@@ -23,12 +24,15 @@ from wicket.core.policy.fields import (
     parse_required,
     parse_text,
 )
+from wicket.store.entities import check_import
 from wicket.store.members import MemberRecord
 from wicket.store.policies import slug_of
 
 FIELDS: Final = ("agent", "policies", "tests")
 POLICIES_MAX: Final = 20_000
 TESTS_MAX: Final = 10_000
+ENTITIES_MAX: Final = 100
+"""That one test may know of."""
 NAME_CHARS_MAX: Final = 200
 
 
@@ -52,6 +56,8 @@ class Given:
     at: datetime | None
     session: JsonObject | None
     ip: str | None
+    entities: Mapping[str, Sequence[Entity]] = field(default_factory=dict)
+    """Service -> what is known of its resources; nothing else is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +160,7 @@ def _parse_test(raw: Json, field: str) -> PolicyTest:
     given = parse_object(
         parse_required(raw, "given", f"{field}.given"),
         f"{field}.given",
-        ("member", "tool", "arguments", "at", "session", "ip"),
+        ("member", "tool", "arguments", "at", "session", "ip", "entities"),
     )
     name = parse_text(
         parse_required(raw, "name", f"{field}.name"), f"{field}.name", length_max=NAME_CHARS_MAX
@@ -166,19 +172,47 @@ def _parse_test(raw: Json, field: str) -> PolicyTest:
     )
 
 
-def _parse_given(raw: JsonObject, field: str) -> Given:
+def _parse_given(raw: JsonObject, place: str) -> Given:
     texts = {
-        name: parse_text(parse_required(raw, name, f"{field}.{name}"), f"{field}.{name}", length_max=400)
+        name: parse_text(parse_required(raw, name, f"{place}.{name}"), f"{place}.{name}", length_max=400)
         for name in ("member", "tool")
     }
     ip = raw.get("ip")
     return Given(
         **texts,
-        arguments=_object(raw.get("arguments"), f"{field}.arguments") or {},
-        at=_parse_instant(raw.get("at"), f"{field}.at"),
-        session=_object(raw.get("session"), f"{field}.session"),
-        ip=None if ip is None else parse_text(ip, f"{field}.ip", length_max=64),
+        arguments=_object(raw.get("arguments"), f"{place}.arguments") or {},
+        at=_parse_instant(raw.get("at"), f"{place}.at"),
+        session=_object(raw.get("session"), f"{place}.session"),
+        ip=None if ip is None else parse_text(ip, f"{place}.ip", length_max=64),
+        entities=_parse_entities(raw.get("entities"), f"{place}.entities"),
     )
+
+
+def _parse_entities(raw: Json, field: str) -> Mapping[str, Sequence[Entity]]:
+    """What a test knows of resources; raises Invalid for what could not be imported."""
+    known: dict[str, list[Entity]] = {}
+    for number, one in enumerate(parse_list(raw or [], field, count_max=ENTITIES_MAX)):
+        place = f"{field}[{number}]"
+        given = parse_object(one, place, ("service", "type", "id", "name", "attributes", "parents"))
+        service, kind, entity_id = (
+            parse_text(parse_required(given, name, f"{place}.{name}"), f"{place}.{name}", length_max=600)
+            for name in ("service", "type", "id")
+        )
+        parents = parse_list(given.get("parents") or [], f"{place}.parents", count_max=10)
+        refs = tuple(_parse_ref(parent, f"{place}.parents[{n}]") for n, parent in enumerate(parents))
+        name = parse_text(given.get("name") or entity_id, f"{place}.name", length_max=600)
+        attributes = _object(given.get("attributes"), f"{place}.attributes") or {}
+        known.setdefault(service, []).append(Entity(kind, entity_id, name, attributes, refs))
+    return {service: check_import(service, entities) for service, entities in known.items()}
+
+
+def _parse_ref(raw: Json, field: str) -> EntityRef:
+    given = parse_object(raw, field, ("type", "id"))
+    kind, entity_id = (
+        parse_text(parse_required(given, name, f"{field}.{name}"), f"{field}.{name}", length_max=600)
+        for name in ("type", "id")
+    )
+    return EntityRef(kind, entity_id)
 
 
 def _object(raw: Json, field: str) -> JsonObject | None:
