@@ -42,6 +42,7 @@ def test_every_documented_command_is_there() -> None:
         "audit list", "audit tail", "audit export", "audit verify", "audit key",
         "members list", "members invite", "members approve", "members reject", "members remove",
         "keys list", "keys revoke",
+        "policies list", "policies show", "policies diff", "policies export", "policies apply", "policies test",
     }  # fmt: skip
 
 

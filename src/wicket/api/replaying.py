@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, Field
 from wicket.api.http import ApiParts
 from wicket.api.models import Out
 from wicket.api.reading import EVENT_STREAM, Streamed
-from wicket.connectors import hypothetical
+from wicket.connectors import hypothetical, labels_of
 from wicket.core.ids import uuid7
 from wicket.core.model import Effect, JsonObject, Reason
 from wicket.core.policy.replay import Replay
@@ -100,6 +100,7 @@ def _run(
         drafted,
         baseline,
         find_gone=partial(hypothetical.find_gone, world),
+        labels_of=labels_of,
         redactor=Redactor(parts.keys.redaction_key),
     )
     needs_facts = any(policy.document.session for policy in drafted.policies)

@@ -1,11 +1,12 @@
 """Recorded calls decided again: what their redacted arguments still tell."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.core.policy.worlds import NOON, PERMIT_ALL, call_of, raw_policy, world_of
-from wicket.core.model import Effect, Json, Reason
+from wicket.core.model import Call, Effect, Json, Reason
 from wicket.core.policy import engine
 from wicket.core.policy.replay import Again, Past, Replay
 from wicket.core.redaction import Redactor
@@ -30,10 +31,14 @@ def past_with(arguments: dict[str, Json]) -> Past:
     )  # fmt: skip
 
 
+def no_labels(_: Call) -> frozenset[str]:
+    return frozenset()
+
+
 def again(past: Past, **condition: Json) -> Again:
     draft = raw_policy(effect="forbid", arguments=[condition])
     worlds = world_of(PERMIT_ALL, draft), world_of(PERMIT_ALL)
-    return Replay(*worlds, find_gone=lambda _: None, redactor=REDACTOR).take(past)
+    return Replay(*worlds, find_gone=lambda _: None, labels_of=no_labels, redactor=REDACTOR).take(past)
 
 
 @pytest.mark.parametrize(
@@ -78,5 +83,20 @@ def test_without_the_key_of_the_digests_nothing_redacted_is_judged() -> None:
     draft = raw_policy(
         effect="forbid", arguments=[{"path": "password", "operator": "equals", "value": SECRET}]
     )
-    replay = Replay(world_of(PERMIT_ALL, draft), world_of(PERMIT_ALL), find_gone=lambda _: None)
+    replay = Replay(
+        world_of(PERMIT_ALL, draft), world_of(PERMIT_ALL), find_gone=lambda _: None, labels_of=no_labels
+    )
     assert replay.take(past_with({"password": SECRET})).unmatched == "the argument `password` was redacted"
+
+
+def test_what_an_allowed_call_leaves_behind_is_known_to_the_next() -> None:
+    draft = raw_policy(effect="forbid", session=[{"type": "hasLabel", "value": "github:private"}])
+    replay = Replay(
+        world_of(PERMIT_ALL, draft),
+        world_of(PERMIT_ALL),
+        find_gone=lambda _: None,
+        labels_of=lambda _: frozenset({"github:private"}),
+    )
+    past = replace(past_with({}), session_id="ts_1")
+    decided = [replay.take(past).draft for _ in range(2)]
+    assert [one.effect for one in decided if one is not None] == [Effect.ALLOW, Effect.DENY]

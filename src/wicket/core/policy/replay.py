@@ -70,13 +70,16 @@ class Replay:
         baseline: RuledWorld,
         *,
         find_gone: Callable[[Past], str | None],
+        labels_of: Callable[[Call], frozenset[str]],
         redactor: Redactor | None = None,
     ) -> None:
         """`find_gone` says what is there no more that a call was made of: its member, its tool.
 
+        `labels_of` says what an allowed call leaves behind in its session.
         `redactor` is the one that the entries went through; without it no redacted argument can be judged.
         """
         self._draft = draft
+        self._labels_of = labels_of
         self._baseline = baseline
         self._find_gone = find_gone
         self._redactor = redactor
@@ -142,17 +145,16 @@ class Replay:
         before = self._sessions.get(past.session_id, (FRESH, FRESH))
         then = _decided(past)
         call = call or _read(past)
-        first = _after(before[0], call, draft or then)
+        first = self._after(before[0], call, draft or then)
         # The two differ only where decisions do.
         is_same = before[0] is before[1] and (draft or then) == (baseline or then)
-        second = first if is_same else _after(before[1], call, baseline or then)
+        second = first if is_same else self._after(before[1], call, baseline or then)
         self._sessions[past.session_id] = (first, second)
 
-
-def _after(before: Facts, call: Call | None, decision: Decision) -> Facts:
-    if call is None:
-        return before._replace(call_count=before.call_count + 1, deny_count=before.deny_count + 1)
-    return after_call(before, call, decision)
+    def _after(self, before: Facts, call: Call | None, decision: Decision) -> Facts:
+        if call is None:
+            return before._replace(call_count=before.call_count + 1, deny_count=before.deny_count + 1)
+        return after_call(before, call, decision, self._labels_of(call))
 
 
 def _read(past: Past) -> Call | None:

@@ -10,7 +10,7 @@ from typing import Final
 from wicket.cli.work.deciding import decide, find_member, parse_ip
 from wicket.cli.work.host import Host, now
 from wicket.cli.work.policy_files.document import FiledPolicy, Given, PolicyTest
-from wicket.connectors import hypothetical
+from wicket.connectors import hypothetical, labels_of
 from wicket.connectors.knowledge import EntitiesNeeded
 from wicket.core.entities import ALL, Entity, EntityCache, EntityKey
 from wicket.core.errors import Invalid, WicketError
@@ -143,7 +143,12 @@ async def replay(host: Host, world: World, drafted: World, *, window: timedelta,
     stretch = replaying.Stretch(
         world.agent_id, uuid7(max(ends[0], 0), bytes(10)), uuid7(ends[1], b"\xff" * 10)
     )
-    again = Replay(drafted, replace(world, slices={}), find_gone=partial(hypothetical.find_gone, world))
+    again = Replay(
+        drafted,
+        replace(world, slices={}),
+        find_gone=partial(hypothetical.find_gone, world),
+        labels_of=labels_of,
+    )
     sums = await replaying.begin(host.database, stretch)
     found = Replayed()
     async with aclosing(replaying.run(host.database, again, sums, stretch, needs_facts=True)) as batches:
