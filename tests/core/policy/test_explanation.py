@@ -5,8 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tests.core.policy.generated import uid
+from tests.core.policy.test_document import argument, condition
 from tests.core.policy.worlds import NOON, PERMIT_ALL, call_of, raw_policy, world_of
-from wicket.core.model import Json, Reason
+from wicket.core.model import Json, Reason, Resource
 from wicket.core.policy import engine
 from wicket.core.policy.explanation import Explanation, render_explanation
 from wicket.core.session import FRESH, Facts
@@ -23,7 +25,7 @@ def explained(
 
 
 @pytest.mark.parametrize(
-    ("condition", "text", "holds"),
+    ("part", "text", "holds"),
     [
         ({"time": {"hoursFrom": 9, "hoursTo": 17}}, "hour was 3, allowed 9-17 UTC", False),
         ({"time": {"hoursFrom": 18, "hoursTo": 8}}, "hour was 3, allowed 18-8 UTC", True),
@@ -55,10 +57,10 @@ def explained(
     ],
 )
 def test_a_condition_says_what_it_saw_and_what_it_takes(
-    condition: dict[str, Json], text: str, *, holds: bool
+    part: dict[str, Json], text: str, *, holds: bool
 ) -> None:
     facts = Facts(deny_count=2, labels=frozenset({"slack:private"}))
-    (policy,) = explained(raw_policy(**condition), at=NIGHT, facts=facts).policies
+    (policy,) = explained(raw_policy(**part), at=NIGHT, facts=facts).policies
     assert [(one.text, one.holds) for one in policy.conditions] == [(text, holds)]
     assert policy.matched is holds
 
@@ -151,3 +153,39 @@ def test_a_denial_carries_its_hint_and_works_it_out_once() -> None:
     assert first.hint() == "nearest: `Business hours`: hour was 3, allowed 9-17 UTC"
     assert first.hint() is first.hint()
     assert engine.decide(world, call_of(), FRESH, NOON).decision.hint is None
+
+
+@pytest.mark.parametrize(
+    ("limits", "field", "text", "holds"),
+    [
+        (
+            {"restrictions": {"repositories": [{"owner": "other"}]}},
+            "restrictions",
+            "resource was my-org/site#1, allowed in Owner other",
+            False,
+        ),
+        (
+            {"resourceScope": "repository"},
+            "resourceScope",
+            "type of the resource was PullRequest, allowed repository",
+            False,
+        ),
+        (condition("isDraft", value=True), "conditions.items[0]", "isDraft was True, allowed True", True),
+        (condition("size", 3), "conditions.items[0]", "size was unknown, allowed 3", False),
+        (
+            argument("branch", "startsWith", "release/"),
+            "arguments[0]",
+            'argument branch was main, allowed startsWith "release/"',
+            False,
+        ),
+    ],
+)
+def test_a_limit_says_which_resource_or_argument_it_saw(
+    limits: dict[str, Json], field: str, text: str, *, holds: bool
+) -> None:
+    around = (uid("Repository", "my-org/site"), uid("Owner", "my-org"))
+    resource = Resource(uid("PullRequest", "my-org/site#1"), around, {"isDraft": True}, frozenset({"size"}))
+    world, call = world_of(raw_policy(**limits)), call_of(resources=(resource,), arguments={"branch": "main"})
+    judged = engine.decide(world, call, FRESH, NOON)
+    (policy,) = engine.explain_call(world, call, judged.decision).policies
+    assert [(one.field, one.text, one.holds) for one in policy.conditions] == [(field, text, holds)]
