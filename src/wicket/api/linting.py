@@ -92,6 +92,8 @@ def _find(
     local: Mapping[str, Connector],
 ) -> Sequence[Lint]:
     seen = rights.require_owner(tx, agent_id=agent_id, account_id=caller.account_id)
+    if policy_id is not None:
+        policies.get_policy(tx, agent_id=agent_id, policy_id=policy_id)
     known = policies.load_known_tools(tx, agent_id=agent_id)
     policies.check(tx, agent=seen.agent, document=document, note=None, known_tools=known)
     world = worlds.load(tx, agent_id, local=local)

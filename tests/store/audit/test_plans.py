@@ -23,7 +23,7 @@ from wicket.store.audit.query import get_entry, list_entries, list_members
 
 pytestmark = pytest.mark.slow
 
-ROWS = 20_000
+ROWS = 100_000
 BIG = re.compile(r"\b(audit|outcomes|audit_policies)\b")
 FULL_SCAN = re.compile(r"^SCAN (audit|outcomes|audit_policies)$")
 SMALL = 1_000
