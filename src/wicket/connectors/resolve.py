@@ -72,9 +72,10 @@ def resolve(
             selector = value if isinstance(value, str) else None
             tier = _selector_tier(facts, selector, tier)
     resources: Sequence[Resource] = ()
+    canonical: JsonObject = {}
     if facts is not None and facts.target:
         try:
-            resources, arguments = _find_resources(world, connector, facts, selector, arguments)
+            resources, canonical = _find_resources(world, connector, facts, selector, arguments)
         except Invalid as refused:
             return _refused(Reason.ARGUMENTS_REJECTED, str(refused))
     return Call(
@@ -83,7 +84,8 @@ def resolve(
         namespace=connector.namespace,
         tool=tool,
         tier=tier,
-        arguments=arguments,
+        arguments=arguments | canonical if canonical else arguments,
+        canonical=canonical,
         user_id=member.user_id,
         member_id=member.id,
         caller_ip=caller_ip,
@@ -96,14 +98,13 @@ def resolve(
 def _find_resources(
     world: World, connector: Connector, facts: ToolFacts, selector: str | None, arguments: JsonObject
 ) -> tuple[Sequence[Resource], JsonObject]:
-    """What the call targets, and its arguments as they are forwarded; raises Invalid, EntitiesNeeded."""
+    """What the call targets, and the arguments that are forwarded otherwise; raises Invalid, EntitiesNeeded."""
     known = Knowledge(connector, world.entities)
     question = Question(Arguments(arguments), selector, known)
     found = mapper_of(connector.key, facts.target)(question)
     if known.missing:
         raise EntitiesNeeded(frozenset(known.missing))
-    replaced = question.arguments.replaced
-    return _distinct(found), arguments | replaced if replaced else arguments
+    return _distinct(found), question.arguments.replaced
 
 
 def labels_of(call: Call) -> frozenset[str]:

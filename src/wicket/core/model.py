@@ -343,6 +343,8 @@ class Call:
     """Value of the selector argument, when the tool has one and the call names one."""
     resources: tuple[Resource, ...] = ()
     """Never empty: `Service` where nothing narrower is known."""
+    canonical: JsonObject = field(default_factory=dict)
+    """Those of `arguments` that are not as the client wrote them: a name that became an id."""
 
     @property
     def action(self) -> EntityUid:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import structlog
 
 from wicket.core.jsonrpc import render_json_text
-from wicket.core.model import Decision, JsonObject, Reason
+from wicket.core.model import Call, Decision, JsonObject, Reason
 from wicket.core.policy.explain import Told, tell
 from wicket.core.session import Facts, after_call
 from wicket.core.world import World
@@ -72,18 +72,21 @@ def build_entry(
         resource=resource,
         reason=reason,
         deny_message=None if deny_message is None else storable(deny_message)[0],
-        body=_body(attempt, world, told, decision_ms),
+        body=_body(attempt, world, call, told, decision_ms),
         policy_ids=tuple([policy.id for policy in decision.matched]),
     )
 
 
-def _body(attempt: Attempt, world: World, told: Told, decision_ms: float) -> str:
+def _body(attempt: Attempt, world: World, call: Call | None, told: Told, decision_ms: float) -> str:
     member = world.members.get(attempt.member_id)
     own: JsonObject = {
         "method": attempt.method,
         "memberName": None if member is None else member.email,
         "revision": world.revision,
-        "toolArgs": attempt.redacted_args,
+        # As they are decided and forwarded: ids of resources, so nothing in them is a secret.
+        "toolArgs": attempt.redacted_args | call.canonical
+        if call is not None and call.canonical
+        else attempt.redacted_args,
         "decisionMs": decision_ms,
         "requestBytes": attempt.request_bytes,
         "clientName": attempt.client_name,
