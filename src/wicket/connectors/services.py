@@ -3,7 +3,7 @@
 A file holds `[service]` (key, name, namespace, endpoint), `[auth]` (how a member can connect) and `[tools]`: for
 each tool its tier, the arguments that name its resource, how the resource is found (`target`), and for a
 multiplexing tool the argument that says what the call really does, with the tiers of its values. `[types]`,
-`[conditions]`, `[restrictions]`, `[labels]` and `[targets]` say what its resources are: see kinds.py and plain.py.
+`[conditions]`, `[restrictions]` and `[labels]` say what its resources are: see kinds.py.
 """
 
 import re
@@ -24,7 +24,6 @@ from wicket.connectors.kinds import (
     parse_types,
 )
 from wicket.connectors.knowledge import Mapper, find_everywhere
-from wicket.connectors.plain import parse_targets
 from wicket.connectors.tables import (
     ARGUMENT,
     Table,
@@ -49,19 +48,19 @@ SERVICES = (
 
 SEARCH = "search"
 """The target of a tool that crosses resources, whatever its service."""
-OWN_MAPPERS: Mapping[str, Mapping[str, Mapper]] = {
+MAPPERS: Mapping[str, Mapping[str, Mapper]] = {
     "github": github.TARGETS,
     "linear": linear.TARGETS,
     "slack": slack.TARGETS,
 }
-"""Where `[targets]` cannot say it."""
+"""How the calls of each service say what they target."""
 SELECTOR_VALUE = re.compile(r"[A-Za-z0-9_.-]{1,128}", re.ASCII)
 """What a selector's value may look like: it becomes part of an action's name."""
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}", re.ASCII)
 _NAMESPACE = re.compile(r"[A-Z][A-Za-z]*MCP", re.ASCII)
 _ENDPOINT = re.compile(r"https://\S+", re.ASCII)
 
-_FIELDS = frozenset({"service", "auth", "types", "conditions", "restrictions", "labels", "targets", "tools"})
+_FIELDS = frozenset({"service", "auth", "types", "conditions", "restrictions", "labels", "tools"})
 _SERVICE_FIELDS = frozenset({"key", "name", "namespace", "endpoint", "endpoints"})
 _AUTH_FIELDS = frozenset({"kinds", "notes", "authorize_url", "token_url", "registration_url", "scopes"})
 _TOOL_FIELDS = frozenset(
@@ -172,7 +171,7 @@ def parse_entry(key: str, raw: Table) -> CatalogEntry:
     if service.get("key") != key:
         raise Invalid(f"the file of `{key}` must hold the key `{key}`", field=f"{key}.service.key")
     types = parse_types(_part(raw, key, "types"), f"{key}.types")
-    mappers = {SEARCH: find_everywhere, **(OWN_MAPPERS.get(key) or parse_targets(raw, key, types))}
+    mappers = {SEARCH: find_everywhere, **MAPPERS.get(key, {})}
     tools = {
         name: _parse_tool(name, table(facts, f"{key}.tools.{name}"), f"{key}.tools.{name}", mappers)
         for name, facts in table(raw.get("tools"), f"{key}.tools").items()
