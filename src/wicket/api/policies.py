@@ -3,6 +3,7 @@
 What a policy may say is `parse_policy`'s to judge; these bodies are read as plain JSON.
 """
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
@@ -74,6 +75,7 @@ async def create_policy(
 ) -> PolicyOut:
     """Save a new policy; it binds every call that starts after the answer."""
     document, note = parse_save(body, parts.known_zones)
+    await asyncio.to_thread(policies.check_evaluable, document)
     policy = await parts.db.change(
         _create,
         agent_id=agent_id,
@@ -108,6 +110,7 @@ async def update_policy(
 ) -> PolicyOut:
     """Save the next version. Without `enabled` the policy stays as enabled as it is."""
     document, note = parse_save(body, parts.known_zones)
+    await asyncio.to_thread(policies.check_evaluable, document)
     policy = await parts.db.change(
         _update,
         agent_id=agent_id,

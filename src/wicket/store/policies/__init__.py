@@ -13,6 +13,7 @@ from wicket.store.policies.reads import (
     get_policy,
     get_version,
     get_versions,
+    list_all_policies,
     list_policies,
     list_versions,
 )
@@ -23,6 +24,7 @@ from wicket.store.policies.rules import (
     AgentRef,
     KnownTools,
     check,
+    check_evaluable,
     load_known_tools,
     slug_of,
 )
@@ -46,6 +48,7 @@ __all__ = [
     "PolicyVersion",
     "StoredPolicy",
     "check",
+    "check_evaluable",
     "check_policy",
     "create_policy",
     "delete_policies_of_member",
@@ -56,6 +59,7 @@ __all__ = [
     "get_policy",
     "get_version",
     "get_versions",
+    "list_all_policies",
     "list_policies",
     "list_policies_at",
     "list_versions",

@@ -82,6 +82,14 @@ def list_policies(
     return Page(tuple(map(_policy_of, found[offset : offset + limit])), len(found))
 
 
+def list_all_policies(tx: sa.Connection, *, agent_id: str) -> tuple[StoredPolicy, ...]:
+    """Every policy of an agent, oldest first, enabled or not."""
+    rows = tx.execute(
+        _CURRENT.where(_policies.agent_id == agent_id).order_by(_policies.created_at, _policies.id)
+    )
+    return tuple(map(_policy_of, rows))
+
+
 def list_versions(
     tx: sa.Connection, *, agent_id: str, policy_id: str, limit: int = PAGE_DEFAULT, offset: int = 0
 ) -> Page[PolicyVersion]:

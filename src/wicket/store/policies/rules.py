@@ -4,6 +4,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final, Protocol, TypeAlias
 
 import sqlalchemy as sa
@@ -19,6 +20,8 @@ from wicket.store import tables
 POLICIES_MAX: Final = 20_000
 NOTE_CHARS_MAX: Final = 500
 KEY_CHARS_MAX: Final = 80
+CHECKED_MAX: Final = 4_096
+"""Documents that were found to be evaluable, kept at hand."""
 
 KnownTools: TypeAlias = Mapping[str, Mapping[str, ToolFacts]]
 """service -> tool -> what is known of it: whatever a policy of an agent may name."""
@@ -62,8 +65,7 @@ def check(
     if note is not None and len(note) > NOTE_CHARS_MAX:
         raise Invalid(f"a note has at most {NOTE_CHARS_MAX} characters; shorten it", field="note")
     _check_member(tx, agent=agent, member_id=document.member_id)
-    check_facts(document)
-    validate(document, namespace_of(document.service), catalog().get(document.service))
+    check_evaluable(document)
     if document.service == "*":
         return
     tools = known_tools.get(document.service)
@@ -78,6 +80,16 @@ def check(
     if document.arguments:
         schemas = _load_schemas(tx, agent_id=agent.agent_id, service=document.service)
         check_arguments(document, schemas)
+
+
+@lru_cache(maxsize=CHECKED_MAX)
+def check_evaluable(document: PolicyDocument) -> None:
+    """Raise Invalid, naming the field, for a policy that could fail when it is evaluated.
+
+    That takes milliseconds: ask before it is our turn to write, and in the transaction the answer is there.
+    """
+    check_facts(document)
+    validate(document, namespace_of(document.service), catalog().get(document.service))
 
 
 def _load_schemas(tx: sa.Connection, *, agent_id: str, service: str) -> Mapping[str, JsonObject]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TypeAlias
+from typing import Any, TypeAlias, assert_never
 
 import sqlalchemy as sa
 
@@ -53,67 +53,23 @@ def change_policies(
 
     Raises Invalid like a save, and Conflict when a policy is no more what it was read as, or a key is taken.
     """
+    by: dict[str, Any] = {"actor_id": actor_id, "now": now}
+    save: dict[str, Any] = {"agent": agent, "note": note, "known_tools": known_tools, **by}
     for change in changes:
         match change:
             case Creation(key=key, document=document):
-                create_policy(
-                    tx,
-                    agent=agent,
-                    document=document,
-                    actor_id=actor_id,
-                    note=note,
-                    now=now,
-                    known_tools=known_tools,
-                    key=key,
-                )
+                create_policy(tx, document=document, key=key, **save)
             case Revision(stored=stored, document=document):
                 _check_unmoved(tx, stored)
-                _revise(
-                    tx,
-                    agent=agent,
-                    stored=stored,
-                    document=document,
-                    actor_id=actor_id,
-                    note=note,
-                    now=now,
-                    known_tools=known_tools,
-                )
+                if replace(stored.document, enabled=document.enabled) != document:
+                    update_policy(tx, policy_id=stored.id, document=document, keep_enabled=True, **save)
+                enabled = document.enabled
+                toggle_policy(tx, agent_id=agent.agent_id, policy_id=stored.id, enabled=enabled, **by)
             case Deletion(stored=stored):
                 _check_unmoved(tx, stored)
-                delete_policy(tx, agent_id=agent.agent_id, policy_id=stored.id, actor_id=actor_id, now=now)
-
-
-def _revise(
-    tx: sa.Connection,
-    *,
-    agent: AgentRef,
-    stored: StoredPolicy,
-    document: PolicyDocument,
-    actor_id: str | None,
-    note: str | None,
-    now: datetime,
-    known_tools: KnownTools,
-) -> None:
-    if replace(stored.document, enabled=document.enabled) != document:
-        update_policy(
-            tx,
-            agent=agent,
-            policy_id=stored.id,
-            document=document,
-            actor_id=actor_id,
-            note=note,
-            now=now,
-            known_tools=known_tools,
-            keep_enabled=True,
-        )
-    toggle_policy(
-        tx,
-        agent_id=agent.agent_id,
-        policy_id=stored.id,
-        enabled=document.enabled,
-        actor_id=actor_id,
-        now=now,
-    )
+                delete_policy(tx, agent_id=agent.agent_id, policy_id=stored.id, **by)
+            case _:
+                assert_never(change)
 
 
 def _check_unmoved(tx: sa.Connection, stored: StoredPolicy) -> None:
