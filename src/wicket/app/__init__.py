@@ -4,7 +4,7 @@
 it lives and dies with the lifespan, and hands the front to the connections.
 """
 
-from wicket.app.local import local_connectors, utc_now
+from wicket.app.local import known_zones, local_connectors, utc_now
 from wicket.app.parts import MakeLedger, Running, ledger_of, running
 from wicket.app.process import Application, create, settle_memory
 
@@ -13,6 +13,7 @@ __all__ = [
     "MakeLedger",
     "Running",
     "create",
+    "known_zones",
     "ledger_of",
     "local_connectors",
     "running",

@@ -4,11 +4,10 @@ import os
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
-from zoneinfo import available_timezones
 
 from wicket import __version__
 from wicket.api import ApiParts
-from wicket.app.local import utc_now
+from wicket.app.local import known_zones, utc_now
 from wicket.core.keys import ServerKeys
 from wicket.core.model import Connector, JsonObject
 from wicket.gateway.mock_calls import MockCalls
@@ -63,7 +62,7 @@ def api_parts(
         public_url=settings.base_url,
         metrics_token=settings.metrics_token,
         status=status,
-        known_zones=frozenset(available_timezones()),
+        known_zones=known_zones(),
         now=utc_now,
         mock_call=mock_calls.make,
         vet_url=partial(check_url, policy=policy),

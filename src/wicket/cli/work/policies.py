@@ -1,5 +1,6 @@
 """An agent's policies from the host's side: looked at, and their versions compared."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,14 +14,13 @@ from wicket.core.policy.diff import compare, unified
 from wicket.core.policy.document import PolicyDocument, render_policy
 from wicket.core.policy.engine import render_cedar
 from wicket.store import policies
-from wicket.store.page import PAGE_MAX
 from wicket.store.policies import PolicyVersion, StoredPolicy
 
 
 def print_all(agent: str, *, data_dir: Path | None, as_json: bool) -> None:
     """Print every policy of an agent, oldest first."""
 
-    async def work(host: Host) -> list[StoredPolicy]:
+    async def work(host: Host) -> Sequence[StoredPolicy]:
         return await _all(host, agent)
 
     found = on_host(work, data_dir=data_dir)
@@ -72,16 +72,9 @@ def print_diff(
         print_line(text.rstrip())
 
 
-async def _all(host: Host, agent: str) -> list[StoredPolicy]:
+async def _all(host: Host, agent: str) -> Sequence[StoredPolicy]:
     agent_id = (await get_agent(host, agent)).agent.id
-    found: list[StoredPolicy] = []
-    while True:
-        page = await host.database.read(
-            policies.list_policies, agent_id=agent_id, limit=PAGE_MAX, offset=len(found)
-        )
-        found += page.items
-        if not page.items or len(found) >= page.total:
-            return found
+    return await host.database.read(policies.list_all_policies, agent_id=agent_id)
 
 
 async def _get(host: Host, agent: str, policy: str) -> StoredPolicy:

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from zoneinfo import available_timezones
 
-from wicket.app import local_connectors
+from wicket.app import known_zones, local_connectors
 from wicket.cli.output import print_json, print_line
 from wicket.cli.work.agents import get_agent
 from wicket.cli.work.host import Host, now, on_host
@@ -124,7 +123,7 @@ async def read_draft(host: Host, path: Path, name: str | None) -> Draft:
     try:
         agent = (await get_agent(host, name or named_agent(raw))).agent
         stored, people = await _read(host, agent)
-        file = parse_file(raw, people, known_zones=frozenset(available_timezones()))
+        file = parse_file(raw, people, known_zones=known_zones())
     except Invalid as problem:
         raise Invalid(f"{path}: {problem.sentence}", field=problem.field, code=problem.code) from problem
     world = await host.database.read(worlds.load, agent.agent_id, local=local_connectors(host.settings))
@@ -135,14 +134,7 @@ async def read_draft(host: Host, path: Path, name: str | None) -> Draft:
 
 async def _read(host: Host, agent: StoredAgent) -> tuple[Sequence[StoredPolicy], People]:
     """An agent's policies and people, all of them."""
-    stored: list[StoredPolicy] = []
-    while True:
-        page = await host.database.read(
-            policies.list_policies, agent_id=agent.agent_id, limit=PAGE_MAX, offset=len(stored)
-        )
-        stored += page.items
-        if not page.items or len(stored) >= page.total:
-            break
+    stored = await host.database.read(policies.list_all_policies, agent_id=agent.agent_id)
     people = await host.database.read(list_members, agent_id=agent.agent_id, limit=PAGE_MAX)
     return stored, People(people.items)
 

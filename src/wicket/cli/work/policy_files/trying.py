@@ -15,11 +15,14 @@ from wicket.connectors.knowledge import EntitiesNeeded
 from wicket.core.entities import ALL, Entity, EntityCache, EntityKey
 from wicket.core.errors import Invalid, WicketError
 from wicket.core.ids import uuid7
+from wicket.core.keys import ServerKeys
 from wicket.core.model import Decision, Json, JsonObject, PolicyRef
 from wicket.core.policy.replay import Replay
+from wicket.core.redaction import Redactor
 from wicket.core.session import FRESH, Facts, facts_from_json, facts_to_json
 from wicket.core.world import AgentPolicy, World
 from wicket.runtime import replaying
+from wicket.settings import read_secrets
 from wicket.store.lookups import ROUNDS_MAX
 
 LOCALHOST: Final = "127.0.0.1"
@@ -148,6 +151,7 @@ async def replay(host: Host, world: World, drafted: World, *, window: timedelta,
         replace(world, slices={}),
         find_gone=partial(hypothetical.find_gone, world),
         labels_of=labels_of,
+        redactor=Redactor(ServerKeys(read_secrets(host.settings)).redaction_key),
     )
     sums = await replaying.begin(host.database, stretch)
     found = Replayed()
