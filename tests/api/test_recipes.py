@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from zoneinfo import available_timezones
 
 import pytest
 
 from tests.api.people import Instance, Person
+from wicket.app import known_zones
 from wicket.cli.work.policy_files.document import People, PolicyFile, named_agent, parse_file
 from wicket.cli.work.policy_files.trying import run_tests, under_file
 from wicket.cli.work.policy_files.yaml import read_yaml
@@ -42,7 +42,7 @@ async def scene(wicket: Instance) -> Scene:
 def read(file: Path, people: People) -> PolicyFile:
     raw = read_yaml(file)
     assert named_agent(raw) == "assistant"
-    return parse_file(raw, people, known_zones=frozenset(available_timezones()))
+    return parse_file(raw, people, known_zones=known_zones())
 
 
 async def test_there_is_a_recipe_for_each_common_wish() -> None:

@@ -11,8 +11,8 @@ __all__ = ["database_kind", "location", "postgres_server", "sqlite_template"]
 
 
 @pytest.fixture
-def disk(cache: pytest.Cache, tmp_path: Path) -> Disk:
-    library = compile_faults(cache.mkdir("io_faults"))
+def disk(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Disk:
+    library = compile_faults(tmp_path_factory.getbasetemp())
     (tmp_path / "data").mkdir(mode=0o700)
     return Disk(library, tmp_path / "data", tmp_path / "control")
 

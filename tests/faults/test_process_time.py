@@ -47,8 +47,8 @@ class WallClock:
 
 
 @pytest.fixture
-def wall_clock(cache: pytest.Cache, tmp_path: Path) -> WallClock:
-    library = compile_faults(cache.mkdir("wall_clock"), Path(__file__).with_name("wall_clock.c"))
+def wall_clock(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> WallClock:
+    library = compile_faults(tmp_path_factory.getbasetemp(), Path(__file__).with_name("wall_clock.c"))
     return WallClock(library, tmp_path / "wall_clock")
 
 

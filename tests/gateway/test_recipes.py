@@ -2,15 +2,23 @@
 
 from pathlib import Path
 from typing import Any, Final
-from zoneinfo import available_timezones
 
 from tests.events import bearer
 from tests.instance import AgentUnderTest, Instance
-from wicket.cli.work.policy_files.document import Given, People, PolicyFile, PolicyTest, parse_file
+from wicket.app import known_zones
+from wicket.cli.work.policy_files.document import (
+    FiledPolicy,
+    Given,
+    People,
+    PolicyFile,
+    PolicyTest,
+    parse_file,
+)
 from wicket.cli.work.policy_files.yaml import read_yaml
-from wicket.core.model import Effect, JsonObject
-from wicket.core.policy.document import render_policy
+from wicket.core.model import Effect, Json, JsonObject
+from wicket.core.policy.document import parse_policy, render_policy
 
+TEAM: Final = "11111111-2222-4333-8444-555555555555"
 RECIPES: Final = sorted((Path(__file__).parents[2] / "docs" / "recipes").glob("*.yaml"))
 
 
@@ -78,7 +86,7 @@ async def test_every_recipe_decides_real_calls(tmp_path: Path) -> None:
     async with Instance.started(tmp_path) as wicket:
         token = await wicket.token()
         for file in RECIPES:
-            recipe = parse_file(read_yaml(file), People([]), known_zones=frozenset(available_timezones()))
+            recipe = parse_file(read_yaml(file), People([]), known_zones=known_zones())
             agent = await wicket.agent(name=file.stem)
             await prepare(wicket, token, agent, recipe)
             key = await agent.key()
@@ -89,3 +97,18 @@ async def test_every_recipe_decides_real_calls(tmp_path: Path) -> None:
                     wrong.append((file.stem, test.name, entry["decision"], entry["reason"]))
     assert wrong == []
     assert made >= 25
+
+
+async def test_the_log_has_the_arguments_that_are_forwarded(tmp_path: Path) -> None:
+    team: Json = {"type": "Team", "id": TEAM, "name": "Engineering", "attributes": {"teamKey": "ENG"}}
+    async with Instance.started(tmp_path) as wicket:
+        token, agent = await wicket.token(), await wicket.agent(name="helper")
+        permit = parse_policy({"name": "a", "service": "linear", "effect": "permit", "tools": ["tier:read"]})
+        await prepare(wicket, token, agent, PolicyFile((FiledPolicy("a", permit),), ()))
+        body: JsonObject = {"service": "linear", "entities": [team]}
+        await ask(wicket, token, "PUT", f"/agents/{agent.id}/entities", body)
+        asked: JsonObject = {"team": "engineering", "limit": 5}
+        given = Given("", "linear__list_issues", asked, at=None, session=None, ip=None)
+        entry = await decision_of(wicket, token, await agent.key(), given)
+    assert entry["resource"] == f'LinearMCP::Team::"{TEAM}"'
+    assert entry["toolArgs"] == {"team": TEAM, "limit": 5}
