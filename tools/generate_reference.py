@@ -122,7 +122,8 @@ def meaning_of(kind: type[WicketError]) -> str:
     return drawn.group(1)
 
 
-def raised_codes() -> set[tuple[str, int]]:
+@cache
+def raised_codes() -> frozenset[tuple[str, int]]:
     """Every `code` that the source gives to an error, by a call or by a class, with its HTTP status."""
     for module in pkgutil.walk_packages(wicket.__path__, "wicket."):
         if not module.name.endswith("__main__") and ".migrations" not in module.name:
@@ -140,7 +141,7 @@ def raised_codes() -> set[tuple[str, int]]:
                     found.add((code, status))
             case _:
                 continue
-    return found
+    return frozenset(found)
 
 
 def all_kinds(kind: type[WicketError]) -> Iterator[type[WicketError]]:
