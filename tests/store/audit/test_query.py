@@ -279,13 +279,15 @@ async def test_a_filter_that_meets_nothing_can_be_continued(log: Log) -> None:
         row = dict(tx.execute(sa.select(tables.audit).where(tables.audit.c.seq == 2)).mappings().one())
         newer = [
             {**row, "id": f"ffffffff-{number:04x}-7000-8000-{number:012}", "seq": 100 + number}
-            for number in range(SCAN_MAX + 5_000)
+            for number in range(max(SCAN_MAX, COUNT_MAX) + 1)
         ]
         tx.execute(sa.insert(tables.audit), newer)
 
     await log.database.change(fill, agents=[])
     first = await log.page(asked={"q": "50%_off"})
-    second = await log.page(asked={"q": "50%_off"}, cursor=first.next_cursor)
+    page = first
+    while page.next_cursor is not None and not ids_of(page):
+        page = await log.page(asked={"q": "50%_off"}, cursor=page.next_cursor)
     assert ids_of(first) == []
-    assert log.numbers(ids_of(second)) == [2]
+    assert log.numbers(ids_of(page)) == [2]
     assert (await log.page(asked={"agentId": AGENT})).total == COUNT_MAX

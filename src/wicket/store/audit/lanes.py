@@ -15,12 +15,12 @@ import sqlalchemy as sa
 from wicket.core.ids import behind_instant
 from wicket.store import tables
 
-SCAN_MAX: Final = 8_000
-"""Entries looked at for one page: some 4 us each, so that a page that finds nothing comes within 50 ms."""
+SCAN_MAX: Final = 2_500
+"""Entries looked at for one page: up to 15 us each, so that a page that finds nothing comes within 50 ms."""
 SKIP_SCAN_MAX: Final = 100_000
 """Entries looked at beside them for what an offset leaves out."""
 WINDOW_MIN: Final = 500
-WINDOW_MAX: Final = 5_000
+WINDOW_MAX: Final = 2_000
 COUNT_MAX: Final = 10_000
 """Up to which a total is told."""
 
