@@ -27,7 +27,7 @@ RESOLVE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 LOCK := $(RESOLVE) pyproject.toml --group build
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-all test-rest conformance interop dashboard dashboard-check check fix generate bench bench-audit campaign lock clean
+.PHONY: help setup demo dev test test-all test-rest browser chromium conformance interop dashboard dashboard-check check fix generate bench bench-audit bench-dashboard campaign lock clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,8 +45,11 @@ test: $(DEV) ## run the tests that take a minute, on SQLite and PostgreSQL
 
 test-all: test test-rest ## run everything: the tests, the checks, the slow tests
 
-test-rest: check dashboard-check conformance ## run what `make test-all` has beyond `make test`
+test-rest: check dashboard-check conformance chromium dashboard ## run what `make test-all` has beyond `make test`
 	@$(PYTEST) -m slow
+
+browser: chromium dashboard ## run the tests in a real browser alone; pictures of the pages go to build/screens
+	@$(PYTEST) -m browser tests/browser
 
 conformance: $(SUITE) ## run the official MCP suite in front of Wicket and behind it, and write docs/conformance
 	@PYTHONPATH=src:. $(BIN)/python -W ignore -m tests.conformance.run
@@ -86,6 +89,9 @@ bench: $(DEV) ## measure against nginx and a naive proxy, and write docs/benchma
 bench-audit: $(DEV) ## measure a log of five million entries, and write it to docs/benchmarks.md (an hour, 40 GB; ROWS=100000)
 	@PYTHONPATH=src:. $(BIN)/python -m tests.bench.audit $(if $(ROWS),--rows $(ROWS))
 
+bench-dashboard: chromium dashboard ## measure the dashboard over a million entries in a browser, and write it to docs/benchmarks.md
+	@PYTHONPATH=src:. $(BIN)/python -m tests.bench.dashboard $(if $(ROWS),--rows $(ROWS))
+
 campaign: $(DEV) ## do long what the tests do briefly, and write docs/evidence (hours; PARTS="messages cuts" SHARE=0.1)
 	@PYTHONPATH=src:. $(BIN)/python -m tests.campaign.run $(PARTS) $(if $(SHARE),--share $(SHARE))
 
@@ -110,6 +116,10 @@ $(SUITE) $(MODULES): %/node_modules/.installed: %/package-lock.json $(DEV)
 	@echo 'installing what $*/package-lock.json names'
 	@$(NPM) --prefix $* ci --silent --ignore-scripts
 	@touch $@
+
+# The one of the path or of $WICKET_CHROMIUM; Debian's where root has none; elsewhere it says what to install.
+chromium: $(DEV)
+	@$(BIN)/python -m tests.browser.installed
 
 # Building the project itself uses the hatchling of the lock: nothing is fetched that is not hash-checked.
 $(DEV) $(DEMO): $(VENV)/.installed-%: requirements/%.txt pyproject.toml | $(BIN)/python

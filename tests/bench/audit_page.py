@@ -3,12 +3,11 @@
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
-HEADING = "## A log of five million entries"
+from tests.bench.sections import AUDIT
+
 NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
-INTRODUCTION = f"""{HEADING}
+INTRODUCTION = f"""{AUDIT}
 
 Written by `make bench-audit`: ninety days of 200 agents, 2,000 members, 16 services, 300 tools and 500 policies, with
 the chains and everything that `wicket audit verify` checks. One account owns 190 of the agents and asks. Medians of 30;
@@ -72,20 +71,3 @@ def _pages(found: Mapping[str, Found]) -> Iterable[Sequence[str]]:
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [heads, ["---"] * len(heads), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def without_section(document: str) -> str:
-    """What stands before it."""
-    return document.partition(HEADING)[0].rstrip() + "\n"
-
-
-def section_of(document: str) -> str:
-    """It alone, as it is; nothing where there is none."""
-    before, heading, behind = document.partition(HEADING)
-    return f"\n{heading}{behind}" if heading and before else ""
-
-
-def write_section(section: str) -> None:
-    """Put it at the end of the document, in place of the one before."""
-    document = DOCUMENT.read_text(encoding="utf-8")
-    DOCUMENT.write_text(f"{without_section(document)}\n{section}", encoding="utf-8")

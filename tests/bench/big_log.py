@@ -230,6 +230,11 @@ class Calls:
                 entries = []
         yield self._batch(entries)
 
+    def at(self, instant_us: int) -> list[Row]:
+        """One call of this instant, and how it ended."""
+        entry = self._entry(instant_us)
+        return [entry, *self._outcomes([entry])]
+
     def _batch(self, entries: list[Entry]) -> list[Row]:
         self.at_us = entries[0].decided_at if entries else self.at_us
         return [*entries, *self._outcomes(entries)]

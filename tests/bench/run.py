@@ -14,10 +14,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.bench.audit_page import section_of
 from tests.bench.load import Load, Measured
 from tests.bench.policies import ALLOWED_TOOL, DENIED_TOOL
 from tests.bench.report import Case, Figures, render
+from tests.bench.sections import DOCUMENT, with_those_of_others
 from tests.bench.stages import Stage
 from tests.bench.subjects import (
     Subject,
@@ -35,7 +35,6 @@ ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
 SECONDS = float(os.environ.get("BENCH_SECONDS", "2"))
 CONCURRENCIES = (1, 32, 256)
 STREAMS = 32
-DOCUMENT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 
 
 @dataclass(frozen=True)
@@ -156,7 +155,7 @@ async def main(told: Sequence[str]) -> None:
     sys.stdout.write(document)
     if found:
         before = DOCUMENT.read_text(encoding="utf-8")
-        DOCUMENT.write_text(document + section_of(before), encoding="utf-8")
+        DOCUMENT.write_text(with_those_of_others(document, before), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What it costs to append to a log, by how long it is already."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -17,6 +18,7 @@ ROWS, TURNS, ROUNDS = 64, 20, 20
 """Rows in a transaction, transactions in a round, rounds in turns; what is told is of the second half of them."""
 
 
+APPEND_EVERY_S = 0.02
 AT_ONCE = 256
 """Rows in a transaction when there are many: on PostgreSQL it must not take half a second."""
 
@@ -46,6 +48,24 @@ async def append_hours(location: Location, world: World, rows: int, *, hours: in
         for begin in range(0, len(batch), AT_ONCE):
             await _turn(ledger, batch[begin : begin + AT_ONCE])
     await ledger.close(to_us(datetime.now(UTC)))
+
+
+async def append_steadily(location: Location, world: World, *, per_s: int, seconds: float) -> int:
+    """What comes in from another process while somebody looks on; answers how many entries that were."""
+    begin = datetime.now(UTC)
+    calls = Calls(world, begin, per_s)
+    ledger = ledger_at(location)
+    await ledger.open(to_us(begin))
+    began, written = perf_counter(), 0
+    while (passed := perf_counter() - began) < seconds:
+        due = int(passed * per_s) - written
+        instant_us = to_us(datetime.now(UTC))
+        if rows := [row for number in range(due) for row in calls.at(instant_us + number)]:
+            await _turn(ledger, rows)
+        written += due
+        await asyncio.sleep(APPEND_EVERY_S)
+    await ledger.close(to_us(datetime.now(UTC)))
+    return written
 
 
 def _rows(world: World, now: datetime) -> list[Row]:
