@@ -15,12 +15,28 @@ FUNCTION_LINES_MAX = 70
 FILE_LINES_MAX = 400
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "shared", "manager", "managers", "misc"}
 
-NOT_OURS = {"__pycache__", "node_modules"}
+NOT_OURS = {"__pycache__", "node_modules", "static"}
 PLAYED = {"conformance", "bench"}
 """Servers and loads that play a part in real time; what they show is not asserted by waiting."""
 
-TEXT_SUFFIXES = {".py", ".md", ".toml", ".txt", ".in", ".cfg", ".json", ".yml", ".yaml", ".ini", ".mako"}
-TEXT_ROOTS = ("src", "tests", "tools", "docs", "requirements", ".ci")
+TEXT_SUFFIXES = {
+    ".py",
+    ".ts",
+    ".tsx",
+    ".css",
+    ".html",
+    ".md",
+    ".toml",
+    ".txt",
+    ".in",
+    ".cfg",
+    ".json",
+    ".yml",
+    ".yaml",
+    ".ini",
+    ".mako",
+}
+TEXT_ROOTS = ("src", "dashboard", "tests", "tools", "docs", "requirements", ".ci")
 MACHINE_PATH = re.compile(r"(?<![\w.:/-])/(?:work|farm|root|home/\w+|Users/\w+)/")
 REGISTRY_HOST = re.compile(
     r"pypi\.(?:org|io)|pythonhosted|registry\.npmjs|registry\.yarnpkg|(?:index|find-links) ?[=:]"

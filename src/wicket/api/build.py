@@ -33,6 +33,7 @@ from wicket.api import (
     tools,
     versions,
 )
+from wicket.api.dashboard import Dashboard
 from wicket.api.description import complete
 from wicket.api.http import BODY_BYTES_MAX, ApiParts
 from wicket.core.errors import WicketError
@@ -119,20 +120,24 @@ class Envelope:
 
 
 class Served:
-    """The API over the parts of one instance."""
+    """The API over the parts of one instance, and the dashboard beside it."""
 
-    def __init__(self, api: Api, parts: ApiParts) -> None:
+    def __init__(self, api: Api, parts: ApiParts, dashboard: Dashboard) -> None:
         self.api = api
         self.parts = parts
+        self._dashboard = dashboard
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._dashboard.serves(scope["path"]):
+            await self._dashboard(scope, receive, send)
+            return
         state = {**scope.get("state", {}), "parts": self.parts}
         await self.api({**scope, "state": state}, receive, send)
 
 
-def build_api(parts: ApiParts) -> Served:
-    """The REST API as an ASGI application; it needs no lifespan."""
-    return Served(_joined(parts.version), parts)
+def build_api(parts: ApiParts, *, dashboard: Dashboard | None = None) -> Served:
+    """The REST API, and the dashboard that is built, as an ASGI application; it needs no lifespan."""
+    return Served(_joined(parts.version), parts, dashboard or Dashboard())
 
 
 def describe_api(version: str) -> dict[str, Any]:
