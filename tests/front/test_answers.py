@@ -1,11 +1,15 @@
 """Answers on the wire: whole and streamed, in order, for every kind of client."""
 
 import asyncio
+from math import inf
 
 import pytest
 
 from tests.front.scene import HOST, Fronted, client, fronted, post, request
 from wicket.gateway.http import STREAM_HEADERS, Headers, Inbound, Outbound, Reader
+
+LONG = b"{" + b" " * 16 * 1024 * 1024 + b"}"
+"""Beyond what the system buffers for a connection."""
 
 
 class Told:
@@ -48,6 +52,34 @@ async def test_a_whole_answer_says_how_long_it_is() -> None:
     assert answer.headers["date"].endswith(" GMT")
     assert "connection" not in answer.headers
     assert "server" not in answer.headers
+
+
+async def test_a_long_answer_comes_whole_and_before_the_next() -> None:
+    async def behave(_inbound: Inbound) -> Outbound:
+        return Outbound(200, body=LONG if len(f.handler.seen) == 1 else b"{}")
+
+    async with fronted() as f, client(f) as c:
+        f.handler.behave = behave
+        c.send(post() + post())
+        assert (await c.answer()).body == LONG
+        assert (await c.answer()).body == b"{}"
+
+
+@pytest.mark.promise("P10")
+async def test_of_a_long_answer_no_more_waits_for_a_client_than_it_may_read_at_once() -> None:
+    async def behave(_inbound: Inbound) -> Outbound:
+        return Outbound(200, body=LONG)
+
+    async with fronted() as f, client(f) as c:
+        f.handler.behave = behave
+        c.send(post())
+        await c.head()
+        (connection,) = f.connections
+        await f.until(lambda: connection.write_by_s < inf)
+        assert f.tasks
+        f.pass_time(f.front.limits.unread_s + 2)
+        await f.until(lambda: not f.tasks and not f.connections)
+    assert len(f.handler.seen) == 1
 
 
 @pytest.mark.parametrize(("status", "headers"), [(202, {"content-length": "0"}), (204, {})])

@@ -10,6 +10,8 @@ from wicket.runtime.wire import AddressPolicy, HttpWire, WireLimits, WireRequest
 
 LOOPBACK = AddressPolicy(allow_private=True)
 OK = b"HTTP/1.1 200 OK\r\n"
+LONG = b" " * 16 * 1024 * 1024
+"""Sent in so many pieces that an answer to the first comes before the last."""
 
 
 def post(url: str, **headers: str) -> WireRequest:
@@ -99,6 +101,27 @@ async def test_an_answer_that_is_cut_short_is_none(raw: bytes) -> None:
     with pytest.raises(UpstreamFailed) as failed:
         await answered(raw, hang_up=True)
     assert failed.value.code == "upstream_broken"
+
+
+async def test_a_request_that_is_answered_before_it_is_sent_is_the_last_of_its_connection() -> None:
+    heads: list[bytes] = []
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 413 Too long\r\nContent-Length: 0\r\n\r\n")
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/mcp"
+    wire = HttpWire(addresses=LOOPBACK)
+    async with server, asyncio.timeout(5):
+        for _ in range(2):
+            response = await wire.send(
+                WireRequest(url=url, headers=header_lines({}), body=LONG, timeout_s=2, service="fake")
+            )
+            assert response.status == 413
+            response.close()
+        await wire.close()
+    assert [head.startswith(b"POST /mcp ") for head in heads] == [True, True]
 
 
 @pytest.mark.parametrize("value", ["a\r\nX-Admin: 1", "a\nb", "a\rb", "a\0b"])

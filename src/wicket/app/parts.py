@@ -44,6 +44,7 @@ from wicket.runtime.retention import make_months
 from wicket.runtime.snapshot import Snapshot
 from wicket.runtime.stdio import StdioCommand, StdioLimits, StdioPool
 from wicket.runtime.tail import Tail
+from wicket.runtime.turns import Turns
 from wicket.runtime.upstream import Upstream, UpstreamLimits
 from wicket.runtime.wire import AddressPolicy, HttpWire, WireLimits
 from wicket.settings import Settings, make_data_dir, read_secrets
@@ -249,6 +250,7 @@ async def _gateway(
         mcp_sessions=mcp_sessions,
         key_uses=key_uses,
         bucket=Bucket(settings.rate_burst, settings.rate_per_second),
+        turns=Turns(),
         monotonic_ns=time.monotonic_ns,
     )
 

@@ -15,6 +15,8 @@ from wicket.core.model import Json, JsonObject
 
 NUMBER_MAX: Final = 2**53 - 1
 """Beyond it, not every reader of JSON sees the same number."""
+NAME_CHARS_MAX: Final = 256
+"""No service has an argument of a longer name; those of callers may have megabytes, and folding makes none shorter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class Arguments:
         self._raw = raw
         self._folded: dict[str, str] = {}
         for name in raw:
+            if len(name) > NAME_CHARS_MAX:
+                continue
             key = name.casefold()
             # The one that is not spelled as it folds is the one to stumble over.
             if key not in self._folded or name != key:
@@ -73,4 +77,7 @@ class Arguments:
         return value
 
     def _has_other(self, name: str, folded: str) -> bool:
-        return any(other != name and other.casefold() == folded for other in self._raw)
+        return any(
+            len(other) <= NAME_CHARS_MAX and other != name and other.casefold() == folded
+            for other in self._raw
+        )

@@ -7,7 +7,7 @@ never repaired: an argument that says what a call does is taken in its one spell
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
-from wicket.connectors.arguments import Arguments
+from wicket.connectors.arguments import NAME_CHARS_MAX, Arguments
 from wicket.connectors.knowledge import EntitiesNeeded, Knowledge, Question
 from wicket.connectors.services import SELECTOR_VALUE, label_rules, mapper_of
 from wicket.core.errors import Invalid
@@ -189,7 +189,7 @@ def _selector_trouble(facts: ToolFacts, name: str, arguments: JsonObject) -> str
     """Why the argument that says what a call does cannot be taken at its word, or None."""
     for other in arguments:
         # Some upstreams read names without regard to case, and of two spellings the last.
-        if other != name and other.casefold() == name.casefold():
+        if len(other) <= NAME_CHARS_MAX and other != name and other.casefold() == name.casefold():
             return f"the argument is spelled `{name}`"
     if name not in arguments:
         return None

@@ -9,23 +9,31 @@ Taken out are
   like), with everything that is nested below, unless the catalog says that the argument names a resource;
 - the `value` beside a `name` or `key` that says so: `{"name": "Authorization", "value": "..."}`;
 - texts, and names, that hold a token of a known format, or that look like a marker of ours;
-- texts over 1,024 bytes.
+- texts over 1,024 bytes, and names over 1,024 characters, whose values count as secret: nobody reads through them.
+
+What a long message holds is redacted in steps (`Redactor.redact_in_steps`), with the same outcome.
 """
 
 import hmac
 import json
 import re
 import unicodedata
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from itertools import pairwise
+from itertools import count, pairwise
 
 from wicket.core.model import Json, JsonObject
+from wicket.core.steps import Steps
 
 TEXT_BYTES_MAX = 1_024
 NAMES_MAX = 4_096
 """Names of arguments that are remembered as secret or not: the same few come again and again."""
 NAME_CHARS_MAX = 64
 """Longer ones are the caller's to invent, megabytes of them, and are not remembered."""
+LONG_CHARS = 64 * 1024
+"""Of a text of which no more is looked at in one step."""
+VALUES_A_STEP = 16
+"""Each of them may have a name and a text to look through."""
 SECRET_WORDS = frozenset({
     "token", "tokens", "password", "passwords", "secret", "secrets", "authorization", "credential", "credentials",
     "cookie", "cookies", "apikey", "apikeys", "privatekey", "privatekeys",
@@ -93,14 +101,25 @@ class Redactor:
             redacted[kept] = value if is_plain else self._clean(value, hide, secret=secret)
         return redacted
 
+    def redact_in_steps(
+        self, arguments: JsonObject, *, keep: frozenset[str] = frozenset(), hide: frozenset[str] = frozenset()
+    ) -> Steps[JsonObject]:
+        """As `redact`, of arguments that are long, or many."""
+        redacted: JsonObject = {}
+        pace = count()
+        for name, value in arguments.items():
+            secret = name in hide or (name not in keep and is_secret_name(name))
+            kept = (yield from self._marker_in_steps(name)) if _is_long(name) else self._clean_name(name)
+            redacted[kept] = yield from self._clean_in_steps(value, hide, pace, secret=secret)
+        return redacted
+
     def marker(self, value: Json) -> str:
         """What stands in the place of `value`; the same for the same value."""
         if isinstance(value, str):
             kind, data = b"s", value.encode("utf-8", "surrogatepass")
         else:
             kind, data = b"j", json.dumps(value, separators=(",", ":"), sort_keys=True).encode()
-        digest = hmac.digest(self._digest_key, kind + data, "sha256").hex()[:_DIGEST_LENGTH]
-        return f"{_MARKER_START}{len(data)} digest={digest}]"
+        return _marker(len(data), hmac.digest(self._digest_key, kind + data, "sha256").hex())
 
     def _clean(self, value: Json, hide: frozenset[str], *, secret: bool) -> Json:
         if isinstance(value, str):
@@ -127,8 +146,70 @@ class Redactor:
             for name, item in value.items()
         }
 
+    def _clean_in_steps(
+        self, value: Json, hide: frozenset[str], pace: Iterator[int], *, secret: bool
+    ) -> Steps[Json]:
+        if next(pace) % VALUES_A_STEP == 0:
+            yield
+        if isinstance(value, dict):
+            return (yield from self._clean_object_in_steps(value, hide, pace, secret=secret))
+        if isinstance(value, list):
+            return (yield from self._clean_list_in_steps(value, hide, pace, secret=secret))
+        if isinstance(value, str) and _is_long(value):
+            return (yield from self._marker_in_steps(value))
+        return self._clean(value, hide, secret=secret)
+
+    def _clean_list_in_steps(
+        self, value: Sequence[Json], hide: frozenset[str], pace: Iterator[int], *, secret: bool
+    ) -> Steps[Json]:
+        cleaned: list[Json] = [None] * len(value)
+        for at, item in enumerate(value):
+            if _is_long(item):
+                cleaned[at] = yield from self._clean_in_steps(item, hide, pace, secret=secret)
+            else:
+                cleaned[at] = self._clean(item, hide, secret=secret)
+                if next(pace) % VALUES_A_STEP == 0:
+                    yield
+        return cleaned
+
+    def _clean_object_in_steps(
+        self, value: JsonObject, hide: frozenset[str], pace: Iterator[int], *, secret: bool
+    ) -> Steps[JsonObject]:
+        cleaned: JsonObject = {}
+        value_is_secret = "value" in value and _names_a_secret(value)
+        for name, item in value.items():
+            of_secret = (
+                secret or name in hide or (value_is_secret and name == "value") or is_secret_name(name)
+            )
+            kept = (yield from self._marker_in_steps(name)) if _is_long(name) else self._clean_name(name)
+            if _is_long(item):
+                cleaned[kept] = yield from self._clean_in_steps(item, hide, pace, secret=of_secret)
+            else:
+                cleaned[kept] = self._clean(item, hide, secret=of_secret)
+                if next(pace) % VALUES_A_STEP == 0:
+                    yield
+        return cleaned
+
+    def _marker_in_steps(self, text: str) -> Steps[str]:
+        digest, length = hmac.new(self._digest_key, b"s", "sha256"), 0
+        for begin in range(0, len(text), LONG_CHARS):
+            data = text[begin : begin + LONG_CHARS].encode("utf-8", "surrogatepass")
+            digest.update(data)
+            length += len(data)
+            yield
+        return _marker(length, digest.hexdigest())
+
     def _clean_name(self, name: str) -> str:
         return self.marker(name) if len(name) >= _TOKEN_LENGTH_MIN and is_secret_text(name) else name
+
+
+def _is_long(value: Json) -> bool:
+    """Whether a value may take more than one step."""
+    return isinstance(value, dict | list) or (isinstance(value, str) and len(value) > LONG_CHARS)
+
+
+def _marker(length: int, digest: str) -> str:
+    return f"{_MARKER_START}{length} digest={digest[:_DIGEST_LENGTH]}]"
 
 
 def is_marker(value: Json) -> bool:
@@ -142,6 +223,8 @@ def is_secret_name(name: str) -> bool:
 
 
 def _is_secret_name(name: str) -> bool:
+    if len(name) > TEXT_BYTES_MAX:
+        return True
     if not name.isascii():
         name = unicodedata.normalize("NFKC", name)
     if _SECRET_HINT.search(name) is None:

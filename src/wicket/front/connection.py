@@ -35,7 +35,7 @@ class Connection(asyncio.Protocol):
         """What is to be done in turn; an Outbound is a refusal, and the last."""
         self._request: Request | None = None
         self._task: asyncio.Task[None] | None = None
-        self._unparsed = b""
+        self._unparsed: bytes | memoryview = b""
         self._is_held = False
         """Nothing more is read until there is room for it."""
         self._phase: Phase = BETWEEN
@@ -89,7 +89,8 @@ class Connection(asyncio.Protocol):
         if len(data) <= SLICE_BYTES and not self._unparsed:
             self._take(data)
         else:
-            self._unparsed += data
+            # As a view, of which slices are cut without copying the rest each time.
+            self._unparsed = memoryview(bytes(self._unparsed) + data if self._unparsed else data)
             self._take_unparsed()
 
     def eof_received(self) -> None:
@@ -125,7 +126,7 @@ class Connection(asyncio.Protocol):
             self._watch(self._reader)
         self._is_held = must_wait
 
-    def _take(self, data: bytes) -> None:
+    def _take(self, data: bytes | memoryview) -> None:
         reader = self._reader
         refused = None
         try:
@@ -230,7 +231,7 @@ class Connection(asyncio.Protocol):
         self._comment = comment
         self.send_part(start)
 
-    def send_part(self, data: bytes) -> bool:
+    def send_part(self, data: bytes | memoryview) -> bool:
         """Send a part of a stream; True when `drained` must be awaited before the next."""
         if self.is_lost:
             return False

@@ -1,5 +1,6 @@
 """A request to the proxy and its answer, whole or as a stream."""
 
+import asyncio
 from contextlib import aclosing
 from typing import Final, Protocol
 
@@ -19,6 +20,8 @@ from wicket.front.requests import Request
 from wicket.gateway import answers
 from wicket.gateway.http import Outbound, Stream
 
+PIECE_BYTES: Final = 256 * 1024
+"""Of an answer, written at once."""
 COMMENT: Final = b": keep-alive\n\n"
 _BROKEN: Final = answers.refusal(
     Refused("the proxy failed: its log says why", rpc_code=RpcCode.INTERNAL_ERROR, status=500), None
@@ -35,7 +38,7 @@ class Client(Protocol):
     def begin_stream(self, start: bytes, comment: bytes | None) -> None:
         """An answer that comes in parts; `comment` is sent when it is silent for long."""
 
-    def send_part(self, data: bytes) -> bool:
+    def send_part(self, data: bytes | memoryview) -> bool:
         """Send a part of a stream; True when `drained` must be awaited before the next."""
 
     async def drained(self) -> None:
@@ -61,7 +64,10 @@ async def answer(client: Client, front: Front, request: Request) -> None:
             _LOG.exception("proxy_request_failed", path_service=request.target.service)
             outbound = _BROKEN
         body, has_body = outbound.body, request.inbound.method != "HEAD"
-        if isinstance(body, bytes):
+        if isinstance(body, bytes) and len(body) > PIECE_BYTES and has_body:
+            await _pieces(client, front, request, outbound, body)
+            is_over = True
+        elif isinstance(body, bytes):
             client.write(
                 render_whole(outbound, body, front.date, persists=request.persists, has_body=has_body)
             )
@@ -73,6 +79,18 @@ async def answer(client: Client, front: Front, request: Request) -> None:
             client.answered(request)
         else:
             client.broken()
+
+
+async def _pieces(client: Client, front: Front, request: Request, outbound: Outbound, body: bytes) -> None:
+    """Send a long answer a piece at a time, and no more than the client reads; others have their turn between."""
+    start = render_whole(outbound, body, front.date, persists=request.persists, has_body=False)
+    client.begin_stream(start, None)
+    view = memoryview(body)
+    for begin in range(0, len(body), PIECE_BYTES):
+        if client.send_part(view[begin : begin + PIECE_BYTES]):
+            await client.drained()
+        else:
+            await asyncio.sleep(0)
 
 
 async def _stream(client: Client, front: Front, request: Request, outbound: Outbound, body: Stream) -> bool:

@@ -92,7 +92,7 @@ class RequestReader:
         """Whether the request that is being read asks the proxy."""
         return is_below_mcp(self._url)
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes | memoryview) -> None:
         """Take what was received; raises Refused (400, 404, 413, 414, 417, 431, 501, 505)."""
         try:
             self._parser.feed_data(data)

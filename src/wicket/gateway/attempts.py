@@ -13,10 +13,11 @@ from wicket.connectors.knowledge import EntitiesNeeded
 from wicket.connectors.resolve import labels_of, resolve
 from wicket.core.ids import RANDOM_BYTES_MIN, uuid7
 from wicket.core.jsonrpc import Request
-from wicket.core.model import Connector, Decision, JsonObject, Reason, ToolFacts
+from wicket.core.model import Connector, Decision, JsonObject, Reason
 from wicket.core.policy import engine
 from wicket.core.redaction import Redactor
 from wicket.core.session import Facts
+from wicket.core.steps import Steps
 from wicket.core.world import MemberKey, World
 from wicket.gateway.client_sessions import ClientSession
 from wicket.gateway.http import Inbound
@@ -24,7 +25,7 @@ from wicket.gateway.targets import CallTarget
 from wicket.runtime.recorder import Attempt, Judged
 from wicket.store.instants import to_us
 
-NO_LABELS: Final[frozenset[str]] = frozenset()
+NONE: Final[frozenset[str]] = frozenset()
 
 
 class Attempts:
@@ -56,14 +57,17 @@ class Attempts:
         key: MemberKey,
         session: ClientSession,
         world: World,
+        redacted: JsonObject | None = None,
     ) -> Attempt:
-        """The attempt that the recorder commits, dated now."""
+        """The attempt that the recorder commits, dated now; `redacted` are its arguments, where they are it already."""
         now = self._now()
         now_us = to_us(now)
         tool = target.tool(world)
-        # Secrets are hidden by the catalog's word, whatever this world has enabled: it may be an old one.
-        connector = self._connectors.get(target.service)
-        facts = connector.tools.get(tool) if connector is not None else None
+        if redacted is None:
+            # Secrets are hidden by the catalog's word, whatever this world has enabled: it may be an old one.
+            connector = self._connectors.get(target.service)
+            keep, hide = _told(connector, tool) if connector is not None else (NONE, NONE)
+            redacted = self._redactor.redact(target.arguments, keep=keep, hide=hide)
         return Attempt(
             entry_id=uuid7(now_us, self._random(RANDOM_BYTES_MIN)),
             agent_id=world.agent_id,
@@ -79,17 +83,22 @@ class Attempts:
             protocol_version=request.version or "",
             request_bytes=len(inbound.body),
             decided_us=now_us,
-            redacted_args=self._redacted(target.arguments, facts),
+            redacted_args=redacted,
             method=target.method,
             judge=partial(judge, target=target, key=key, caller_ip=inbound.caller_ip, now=now),
         )
 
-    def _redacted(self, arguments: JsonObject, facts: ToolFacts | None) -> JsonObject:
-        if facts is None:
-            return self._redactor.redact(arguments)
-        return self._redactor.redact(
-            arguments, keep=frozenset(facts.resource_args), hide=frozenset(facts.secret_args)
-        )
+    def redact_in_steps(self, target: CallTarget, world: World) -> Steps[JsonObject]:
+        """What `build` is given of a long message."""
+        connector = self._connectors.get(target.service)
+        keep, hide = _told(connector, target.tool(world)) if connector is not None else (NONE, NONE)
+        return self._redactor.redact_in_steps(target.arguments, keep=keep, hide=hide)
+
+
+def _told(connector: Connector, tool: str) -> tuple[frozenset[str], frozenset[str]]:
+    """The arguments of a tool that name resources, and those that hold secrets."""
+    facts = connector.tools.get(tool)
+    return (NONE, NONE) if facts is None else (frozenset(facts.resource_args), frozenset(facts.secret_args))
 
 
 def judge(
@@ -114,7 +123,7 @@ def judge(
     if isinstance(resolved, Decision):
         return Judged(resolved)
     judged = engine.decide(world, resolved, facts, now)
-    labels = labels_of(resolved) if judged.decision.allowed else NO_LABELS
+    labels = labels_of(resolved) if judged.decision.allowed else NONE
     return Judged(
         judged.decision, call=resolved, reads_facts=judged.reads_facts, labels=labels, told=judged.told
     )

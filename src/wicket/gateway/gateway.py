@@ -19,12 +19,15 @@ from typing import Final, NamedTuple, assert_never
 from wicket.connectors.resolve import TOOLS_CALL
 from wicket.core.errors import Refused, Unavailable
 from wicket.core.jsonrpc import (
+    SHORT_BYTES,
     Era,
+    Message,
     MessageRefused,
     Notification,
     PostedResponse,
     Request,
     parse_message,
+    parse_message_in_steps,
 )
 from wicket.core.keys import ServerKeys, is_key
 from wicket.core.model import Reason
@@ -54,6 +57,7 @@ from wicket.runtime.key_uses import KeyUses
 from wicket.runtime.limiter import Limiter
 from wicket.runtime.recorder import Recorded, Recorder
 from wicket.runtime.snapshot import Snapshot
+from wicket.runtime.turns import Turns
 from wicket.runtime.upstream.standing import LISTEN
 
 STRANGERS_BODY_BYTES_MAX: Final = 64 * 1024
@@ -103,6 +107,7 @@ class Gateway:
         mcp_sessions: McpSessions,
         key_uses: KeyUses,
         bucket: Bucket,
+        turns: Turns,
         monotonic_ns: Callable[[], int],
     ) -> None:
         self._keys = keys
@@ -120,6 +125,7 @@ class Gateway:
         self._mcp_sessions = mcp_sessions
         self._key_uses = key_uses
         self._bucket = bucket
+        self._turns = turns
         self._monotonic_ns = monotonic_ns
 
     async def answer(self, inbound: Inbound) -> Outbound:
@@ -134,7 +140,8 @@ class Gateway:
                 counts.count_unentered(counts.UNKNOWN_KEY)
             if found is None and len(inbound.body) > STRANGERS_BODY_BYTES_MAX:
                 raise answers.unauthenticated(bearer)
-            message = parse_message(inbound.body, inbound.headers)
+            is_short = len(inbound.body) <= SHORT_BYTES
+            message = parse_message(inbound.body, inbound.headers) if is_short else await self._long(inbound)
             request_id = message.id if isinstance(message, Request) else None
             if bearer is None or found is None:
                 raise answers.unauthenticated(bearer)
@@ -161,6 +168,11 @@ class Gateway:
             return answers.refusal(refused, request_id)
         except Unavailable as failed:
             return answers.refusal(answers.unavailable(failed), request_id)
+
+    async def _long(self, inbound: Inbound) -> Message:
+        return await self._turns.take(
+            parse_message_in_steps(inbound.body, inbound.headers), len(inbound.body)
+        )
 
     async def try_call(self, inbound: Inbound, caller: Caller, request: Request) -> tuple[Recorded, Outbound]:
         """As `_call`, for who came in by another door and wants to see the record; raises Refused."""
@@ -190,7 +202,12 @@ class Gateway:
         if wait_s is not None:
             caller, wait_s = await self._limited(caller, wait_s)
         request = _introduced(inbound, caller, request)
-        attempt = self._attempts.build(inbound, request, target, caller.key, caller.session, caller.world)
+        redacted = None
+        if len(inbound.body) > SHORT_BYTES:
+            steps = self._attempts.redact_in_steps(target, caller.world)
+            redacted = await self._turns.take(steps, len(inbound.body))
+        key, session, world = caller.key, caller.session, caller.world
+        attempt = self._attempts.build(inbound, request, target, key, session, world, redacted)
         if wait_s is not None:
             entry_id = await self._recorder.refuse(attempt, caller.world, Reason.RATE_LIMITED)
             raise answers.rate_limited(wait_s, entry_id)

@@ -186,7 +186,7 @@ def _bad(field_name: str, what: str) -> Refused:
 
 def _shown(name: str) -> str:
     """A name that may be none, fit for an audit entry."""
-    return name.encode("unicode_escape").decode()[:NAME_SHOWN_MAX]
+    return name[:NAME_SHOWN_MAX].encode("unicode_escape").decode()[:NAME_SHOWN_MAX]
 
 
 def _no_prefix(name: str) -> Refused:

@@ -7,10 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wicket.core.errors import Refused, RpcCode
-from wicket.core.jsonrpc import DEPTH_MAX, INTEGER_MAX, parse_json, parse_upstream_json, render_json
+from wicket.core.jsonrpc import (
+    DEPTH_MAX,
+    INTEGER_MAX,
+    SHORT_BYTES,
+    parse_json,
+    parse_upstream_json,
+    render_json,
+)
 from wicket.core.model import Json
 
 BODY_BYTES_MAX = 4 * 1024 * 1024
+BLANKS = b" " * SHORT_BYTES
+"""Behind a document, they make it one that is read in steps."""
 
 
 def nested(depth: int) -> bytes:
@@ -84,9 +93,10 @@ REFUSED = {
 
 @pytest.mark.parametrize("body", REFUSED.values(), ids=REFUSED.keys())
 def test_json_that_could_be_read_in_two_ways_is_refused(body: bytes) -> None:
-    with pytest.raises(Refused) as caught:
-        parse_json(body)
-    assert (caught.value.rpc_code, caught.value.status) == (RpcCode.PARSE_ERROR, 400)
+    for document in (body, body + BLANKS):
+        with pytest.raises(Refused) as caught:
+            parse_json(document)
+        assert (caught.value.rpc_code, caught.value.status) == (RpcCode.PARSE_ERROR, 400)
 
 
 ACCEPTED: dict[str, tuple[bytes, Json]] = {
@@ -108,7 +118,7 @@ ACCEPTED: dict[str, tuple[bytes, Json]] = {
 
 @pytest.mark.parametrize(("body", "value"), ACCEPTED.values(), ids=ACCEPTED.keys())
 def test_plain_json_is_read_as_it_stands(body: bytes, value: Json) -> None:
-    assert parse_json(body) == value
+    assert parse_json(body) == parse_json(body + BLANKS) == value
 
 
 SCALARS = (
@@ -132,12 +142,12 @@ def test_what_is_written_is_read_back(value: Any, ensure_ascii: bool, indent: in
 def test_depth_counts_brackets_and_not_what_strings_hold(value: Any) -> None:
     for _ in range(29):
         value = [value, "{"]
-    body = json.dumps(value).encode()
-    if depth_of(value) <= DEPTH_MAX:
-        assert parse_json(body) == value
-    else:
-        with pytest.raises(Refused):
-            parse_json(body)
+    for body in (json.dumps(value).encode(), json.dumps(value).encode() + BLANKS):
+        if depth_of(value) <= DEPTH_MAX:
+            assert parse_json(body) == value
+        else:
+            with pytest.raises(Refused):
+                parse_json(body)
 
 
 def depth_of(value: Any) -> int:
@@ -150,9 +160,11 @@ def test_whatever_we_accept_the_standard_library_reads_alike(pieces: list[str]) 
     try:
         value = parse_json(text.encode())
     except Refused:
+        with pytest.raises(Refused):
+            parse_json(text.encode() + BLANKS)
         return
     assert value == json.loads(text)
-    assert parse_json(render_json(value)) == value
+    assert parse_json(render_json(value)) == parse_json(text.encode() + BLANKS) == value
 
 
 @given(st.binary(max_size=40) | st.builds(lambda b: b'["' + b + b'"]', st.binary(max_size=20)))
@@ -160,8 +172,10 @@ def test_any_bytes_are_a_value_or_a_refusal(body: bytes) -> None:
     try:
         value = parse_json(body)
     except Refused:
+        with pytest.raises(Refused):
+            parse_json(body + BLANKS)
         return
-    assert parse_json(render_json(value)) == value
+    assert parse_json(render_json(value)) == parse_json(body + BLANKS) == value
 
 
 @pytest.mark.parametrize(
@@ -186,7 +200,7 @@ UPSTREAM: dict[str, tuple[bytes, Json]] = {
 
 @pytest.mark.parametrize(("body", "value"), UPSTREAM.values(), ids=UPSTREAM.keys())
 def test_an_answer_of_an_upstream_is_not_lost_for_what_it_holds(body: bytes, value: Json) -> None:
-    assert parse_upstream_json(body) == value
+    assert parse_upstream_json(body) == parse_upstream_json(body + BLANKS) == value
     assert parse_upstream_json(render_json(parse_upstream_json(body))) == value
 
 
@@ -205,8 +219,9 @@ def test_an_answer_of_an_upstream_is_not_lost_for_what_it_holds(body: bytes, val
     ],
 )
 def test_an_answer_of_an_upstream_that_has_no_one_meaning_is_refused(body: bytes) -> None:
-    with pytest.raises(Refused):
-        parse_upstream_json(body)
+    for document in (body, body + BLANKS):
+        with pytest.raises(Refused):
+            parse_upstream_json(document)
 
 
 _TEXT = st.sampled_from(
@@ -262,11 +277,13 @@ def test_a_message_of_a_client_means_what_a_careful_reader_reads_in_it(text: str
         expected = json.loads(text, object_pairs_hook=_keys_once, parse_int=_exactly_a_double)
         assert "\\u0000" not in text
     except AssertionError:
-        with pytest.raises(Refused):
-            parse_json(text.encode())
+        for document in (text.encode(), text.encode() + BLANKS):
+            with pytest.raises(Refused):
+                parse_json(document)
         return
-    read = parse_json(text.encode())
-    assert (read, repr(read)) == (expected, repr(expected))
+    for document in (text.encode(), text.encode() + BLANKS):
+        read = parse_json(document)
+        assert (read, repr(read)) == (expected, repr(expected))
 
 
 @given(_DOCUMENT)
@@ -274,11 +291,13 @@ def test_an_answer_of_an_upstream_means_what_a_careful_reader_reads_in_it(text: 
     try:
         expected = json.loads(text.replace("\\u0000", "\\ufffd"), object_pairs_hook=_keys_once)
     except AssertionError:
-        with pytest.raises(Refused):
-            parse_upstream_json(text.encode())
+        for document in (text.encode(), text.encode() + BLANKS):
+            with pytest.raises(Refused):
+                parse_upstream_json(document)
         return
-    read = parse_upstream_json(text.encode())
-    assert (read, repr(read)) == (expected, repr(expected))
+    for document in (text.encode(), text.encode() + BLANKS):
+        read = parse_upstream_json(document)
+        assert (read, repr(read)) == (expected, repr(expected))
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))

@@ -31,7 +31,9 @@ from wicket.core.jsonrpc.message import (
     RequestId,
     Response,
     parse_message,
+    parse_message_in_steps,
     parse_response,
+    parse_response_in_steps,
     tool_call,
 )
 from wicket.core.jsonrpc.render import (
@@ -42,7 +44,13 @@ from wicket.core.jsonrpc.render import (
     render_request,
     render_result,
 )
-from wicket.core.jsonrpc.strict import DEPTH_MAX, INTEGER_MAX, parse_json, parse_upstream_json
+from wicket.core.jsonrpc.strict import (
+    DEPTH_MAX,
+    INTEGER_MAX,
+    SHORT_BYTES,
+    parse_json,
+    parse_upstream_json,
+)
 
 __all__ = [
     "DEPTH_MAX",
@@ -55,6 +63,7 @@ __all__ = [
     "META_VERSION",
     "MODERN_VERSIONS",
     "NAME_KEYS",
+    "SHORT_BYTES",
     "Era",
     "Message",
     "MessageFromUpstream",
@@ -71,8 +80,10 @@ __all__ = [
     "param_headers",
     "parse_json",
     "parse_message",
+    "parse_message_in_steps",
     "parse_param_headers",
     "parse_response",
+    "parse_response_in_steps",
     "parse_upstream_json",
     "render_error",
     "render_json",

@@ -22,8 +22,14 @@ from wicket.core.jsonrpc.headers import (
     refuse_repeated,
     routing_headers,
 )
-from wicket.core.jsonrpc.strict import parse_json, parse_upstream_json
+from wicket.core.jsonrpc.strict import (
+    parse_json,
+    parse_json_in_steps,
+    parse_upstream_json,
+    parse_upstream_json_in_steps,
+)
 from wicket.core.model import Json, JsonObject
+from wicket.core.steps import Steps
 
 LEGACY_VERSIONS: Final = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 MODERN_VERSIONS: Final = ("2026-07-28",)
@@ -49,6 +55,8 @@ class _Keys:
     def __init__(self, *keys: str) -> None:
         self.exact = frozenset(keys)
         self.folded = {key.casefold(): key for key in keys}
+        self.chars_max = max(map(len, self.folded))
+        """Folding makes no text shorter, so that a longer key is like none of them."""
 
 
 _ENVELOPE_KEYS: Final = _Keys("jsonrpc", "id", "method", "params", "result", "error")
@@ -115,11 +123,10 @@ MessageFromUpstream: TypeAlias = Response | Request | Notification
 class MessageRefused(Refused):
     """A message that is no request we take, with what of it could be read: the id to echo, the method to count."""
 
-    def __init__(self, refused: Refused, *, request_id: RequestId | None, method: str | None) -> None:
+    def __init__(self, refused: Refused, document: Json) -> None:
         super().__init__(refused.sentence, rpc_code=refused.rpc_code, status=refused.status)
         self.facts = refused.facts
-        self.request_id = request_id
-        self.method = method
+        self.request_id, self.method = _echo(document)
 
 
 def parse_message(body: bytes, headers: Sequence[tuple[str, str]]) -> Message:
@@ -129,23 +136,33 @@ def parse_message(body: bytes, headers: Sequence[tuple[str, str]]) -> Message:
         document = parse_json(body)
         return _posted(document, routing_headers(headers, MODERN_VERSIONS))
     except Refused as refused:
-        request_id, method = _echo(document)
-        raise MessageRefused(refused, request_id=request_id, method=method) from refused
+        raise MessageRefused(refused, document) from refused
+
+
+def parse_message_in_steps(body: bytes, headers: Sequence[tuple[str, str]]) -> Steps[Message]:
+    """As `parse_message`, of a long body."""
+    document: Json = None
+    try:
+        document = yield from parse_json_in_steps(body)
+        return _posted(document, routing_headers(headers, MODERN_VERSIONS))
+    except Refused as refused:
+        raise MessageRefused(refused, document) from refused
 
 
 def parse_response(body: bytes) -> MessageFromUpstream:
     """One message of an upstream server; raises UpstreamFailed (502, `upstream_broken`)."""
     try:
-        envelope = _envelope(parse_upstream_json(body))
-        if "method" not in envelope:
-            return _response(envelope, is_id_needed=False)
-        method, params, meta = _method(envelope)
-        if "id" in envelope:
-            return Request(_request_id(envelope), method, params, meta)
-        return Notification(method, params, meta)
+        return _answered(parse_upstream_json(body))
     except Refused as refused:
-        sentence = f"the upstream sent what is no message of MCP: {refused.sentence}"
-        raise UpstreamFailed(sentence, code="upstream_broken") from refused
+        raise _no_message(refused) from refused
+
+
+def parse_response_in_steps(body: bytes) -> Steps[MessageFromUpstream]:
+    """As `parse_response`, of a long body."""
+    try:
+        return _answered((yield from parse_upstream_json_in_steps(body)))
+    except Refused as refused:
+        raise _no_message(refused) from refused
 
 
 def tool_call(params: JsonObject) -> tuple[str, JsonObject]:
@@ -162,6 +179,16 @@ def tool_call(params: JsonObject) -> tuple[str, JsonObject]:
     if not isinstance(arguments, dict):
         raise _invalid_params("`arguments` must be an object: leave it out when there are none", "arguments")
     return name, arguments
+
+
+def _answered(document: Json) -> MessageFromUpstream:
+    envelope = _envelope(document)
+    if "method" not in envelope:
+        return _response(envelope, is_id_needed=False)
+    method, params, meta = _method(envelope)
+    if "id" in envelope:
+        return Request(_request_id(envelope), method, params, meta)
+    return Notification(method, params, meta)
 
 
 def _posted(document: Json, sent: RoutingHeaders) -> Message:
@@ -332,6 +359,12 @@ def _echo(document: Json) -> tuple[RequestId | None, str | None]:
     )
 
 
+def _no_message(refused: Refused) -> UpstreamFailed:
+    return UpstreamFailed(
+        f"the upstream sent what is no message of MCP: {refused.sentence}", code="upstream_broken"
+    )
+
+
 def _client_text(client: Json, key: str) -> str:
     text = client.get(key) if isinstance(client, dict) else None
     return text[:CLIENT_TEXT_CHARS_MAX] if isinstance(text, str) else ""
@@ -343,7 +376,9 @@ def _refuse_look_alike(found: JsonObject, protocol: _Keys, where: str) -> None:
     Folding takes in U+017F and U+212A, which stand for `s` and `k` to parsers that ignore case.
     """
     for key in found:
-        if key not in protocol.exact and (meant := protocol.folded.get(key.casefold())) is not None:
+        if key in protocol.exact or len(key) > protocol.chars_max:
+            continue
+        if (meant := protocol.folded.get(key.casefold())) is not None:
             raise _invalid_request(
                 f"a key is not `{where}{meant}` but could be read as it: spell it exactly so"
             )

@@ -91,7 +91,9 @@ def _step(node: Json, name: str) -> Found:
     if not isinstance(node, Mapping):
         return None
     folded = name.casefold()
-    if any(other != name and other.casefold() == folded for other in node):
+    # Folding makes no name shorter: a longer one is not looked through, for it may have megabytes.
+    longest = len(folded)
+    if any(len(other) <= longest and other != name and other.casefold() == folded for other in node):
         return UNTOLD
     return node.get(name)
 

@@ -68,7 +68,7 @@ def passed_meta(meta: JsonObject, era: Era) -> JsonObject:
 def _is_reserved(key: str) -> bool:
     """MCP 2026-07-28, basic, "_meta": a prefix whose second label is `modelcontextprotocol` or `mcp`."""
     prefix, slash, _ = key.partition("/")
-    labels = prefix.split(".")
+    labels = prefix.split(".", 2)
     return bool(slash) and any(label.lower() in _RESERVED_LABELS for label in labels[:2])
 
 

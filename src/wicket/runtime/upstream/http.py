@@ -8,14 +8,17 @@ from typing import Final
 
 from wicket.core.errors import RpcCode, UpstreamFailed
 from wicket.core.jsonrpc import (
+    SHORT_BYTES,
     Era,
     MessageFromUpstream,
     PostedResponse,
     Request,
     parse_response,
+    parse_response_in_steps,
     render_error,
     render_result,
 )
+from wicket.runtime.turns import in_turns
 from wicket.runtime.upstream.envelope import (
     CLIENT_NAME,
     Link,
@@ -26,6 +29,7 @@ from wicket.runtime.upstream.envelope import (
     routing_lines,
 )
 from wicket.runtime.upstream.sse import EventReader, EventTooLong
+from wicket.runtime.upstream.statuses import FAILURES, REDIRECTS, failed_by
 from wicket.runtime.upstream.values import Outgoing, Take, Target, UpstreamLimits, credential_rejected
 from wicket.runtime.wire import (
     HeaderLines,
@@ -44,9 +48,6 @@ NOT_FOUND: Final = 404
 OK: Final = 200
 EVENTS_AT_ONCE: Final = 16
 """Of one stream, before others take their turn."""
-REDIRECTS: Final = range(300, 400)
-FAILURES: Final = range(400, 600)
-RETRY_AFTER_MAX_S: Final = 3_600
 TYPE_SHOWN_MAX: Final = 60
 JSON: Final = "application/json"
 EVENT_STREAM: Final = "text/event-stream"
@@ -121,7 +122,7 @@ class HttpTransport:
         # Whatever else it says is nothing that we asked for.
         response.close()
         if response.status in FAILURES or response.status in REDIRECTS:
-            raise _failed(target.connector.key, response)
+            raise failed_by(target.connector.key, response)
 
     async def attend(
         self,
@@ -255,7 +256,7 @@ class HttpExchange:
             shown = ascii(self.kind[:TYPE_SHOWN_MAX])
             raise broken(self._service, f"its answer is {shown} instead of JSON or a stream of events")
         if self.status not in FAILURES or self.kind != JSON or not await self._has_refusal():
-            raise _failed(self._service, self._response)
+            raise failed_by(self._service, self._response)
 
     async def _has_refusal(self) -> bool:
         """Whether there is a JSON-RPC error behind a failing status, and it is about our request."""
@@ -291,9 +292,17 @@ class HttpExchange:
 
     async def _document(self) -> MessageFromUpstream:
         """What an answer that is no stream says."""
-        if self._refused is None and self._response.is_over:
+        if self._refused is not None:
+            return self._refused
+        if self._response.is_over:
             raise broken(self._service, "its answer is no answer to the request")
-        return self._refused or self._parsed(await self._response.read(self._limits.body_bytes_max))
+        body = await self._response.read(self._limits.body_bytes_max)
+        if len(body) <= SHORT_BYTES:
+            return self._parsed(body)
+        try:
+            return await in_turns(parse_response_in_steps(body))
+        except UpstreamFailed as failed:
+            raise broken(self._service, failed.sentence) from failed
 
     def _at_hand(self) -> Iterator[MessageFromUpstream]:
         """What has come, as far as it is fair to look at it at once."""
@@ -386,15 +395,3 @@ async def _ignoring_failures(do: Callable[[], Awaitable[None]]) -> None:
         await do()
     except UpstreamFailed:
         return
-
-
-def _failed(service: str, response: WireResponse) -> UpstreamFailed:
-    status = response.status
-    if status in REDIRECTS:
-        why = f"it answered with a redirect (HTTP {status}), which is not followed"
-        return broken(service, why, upstream_status=status)
-    waits = response.headers.get(b"retry-after", b"")
-    if waits.isdigit() and len(waits) <= len(str(RETRY_AFTER_MAX_S)):
-        retry_after_s = min(int(waits), RETRY_AFTER_MAX_S)
-        return broken(service, f"HTTP {status}", upstream_status=status, retry_after_s=retry_after_s)
-    return broken(service, f"HTTP {status}", upstream_status=status)

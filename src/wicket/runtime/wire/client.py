@@ -1,7 +1,8 @@
 """HTTP/1.1 to upstreams: no redirects, no cookies, nothing decompressed, nothing sent twice.
 
 What is sent is a head and a body in one write, once the gate has opened; whether that was ever tried is therefore
-known. Connections are kept (pool.py), and answers parsed by llhttp (connection.py).
+known. The rest of a long body follows in pieces, between which others have their turn. Connections are kept
+(pool.py), and answers parsed by llhttp (connection.py).
 """
 
 import asyncio
@@ -30,6 +31,8 @@ from wicket.runtime.wire.values import (
 
 ATTEMPTS_MAX: Final = 3
 """Connections that may turn out to be closed before anything was sent on them."""
+PIECE_BYTES: Final = 256 * 1024
+"""Encrypted and sent at once."""
 _PORTS: Final = {"http": 80, "https": 443}
 _PATH_SAFE: Final = "/%:@!$&'()*+,;=~"
 
@@ -61,6 +64,8 @@ class HttpWire:
     ) -> "HttpResponse":
         """Send at most once; see `Wire`. A connection that was closed while idle is replaced unsent."""
         origin, opening = _opening_of(request)
+        if len(request.body) > PIECE_BYTES:
+            await asyncio.sleep(0)  # it took a while to be written
         for _ in range(ATTEMPTS_MAX):
             connection = self._pool.find_idle(origin) or await self._connected(origin, request)
             try:
@@ -69,6 +74,8 @@ class HttpWire:
                 if connection.is_usable:
                     connection.write(_rendered(opening, request))
                     try:
+                        if len(request.body) > PIECE_BYTES:
+                            await _send_rest(connection, request.body)
                         while not connection.has_head:
                             await connection.news(request.timeout_s)
                     except (Lost, Malformed, TimeoutError) as error:
@@ -203,10 +210,18 @@ def _opening(method: str, url: str) -> tuple[Origin, bytes]:
 
 
 def _rendered(opening: bytes, request: WireRequest) -> bytes:
-    """The whole request; what has neither a body nor one to expect says nothing of its length."""
+    """The request, of a long one the beginning; what has no body, and none to expect, says nothing of its length."""
     body = request.body
     length = b"Content-Length: %d\r\n" % len(body) if body or request.method == "POST" else b""
-    return b"%b%b%b\r\n%b" % (opening, request.headers, length, body)
+    return b"%b%b%b\r\n%b" % (opening, request.headers, length, body[:PIECE_BYTES])
+
+
+async def _send_rest(connection: Connection, body: bytes) -> None:
+    view = memoryview(body)
+    for begin in range(PIECE_BYTES, len(body), PIECE_BYTES):
+        await asyncio.sleep(0)
+        if not connection.write_more(view[begin : begin + PIECE_BYTES]):
+            return
 
 
 def _not_connected(service: str, cause: BaseException | None) -> UpstreamFailed:

@@ -70,11 +70,22 @@ class Connection(asyncio.Protocol):
         return self.is_complete and self._is_reusable and not self._transport.is_closing()
 
     def write(self, request: bytes) -> None:
-        """Send a whole request."""
+        """Send a request; of a long one the beginning."""
         self.status, self.headers = 0, {}
         self.is_complete = self.has_head = False
         self._barren_bytes = 0
         self._transport.write(request)
+
+    def write_more(self, part: bytes | memoryview) -> bool:
+        """Send more of a request; False where it is answered or lost already, and nothing more is sent.
+
+        The upstream would take the next request for the rest of this one: the connection is not used again.
+        """
+        if self.has_head or self._failure is not None:
+            self._is_reusable = False
+            return False
+        self._transport.write(part)
+        return True
 
     def news(
         self, within_s: float, ends_at_s: float = inf, heard: Heard | None = None
