@@ -10,7 +10,7 @@ import pytest
 from tests.front.scene import HOST, client, fronted, post, request
 from tests.front.test_answers import Told, streams
 from tests.front.test_leaving import MODERN, Slow
-from wicket.front import Limits
+from wicket.front import Connection, Limits
 from wicket.front.limits import SLICE_BYTES
 from wicket.gateway.http import Inbound, Outbound
 
@@ -316,3 +316,44 @@ async def test_a_burst_is_read_a_slice_at_a_time() -> None:
         c.send(post(body=body) * 3)
         assert [(await c.answer()).status for _ in range(3)] == [200] * 3
     assert [inbound.body.decode() == body for inbound in f.handler.seen] == [True] * 3
+
+
+class Paced(asyncio.Transport):
+    """A client's end that notes whether it is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noted: list[str] = []
+
+    def is_closing(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None:
+        self.noted.append("paused")
+
+    def resume_reading(self) -> None:
+        self.noted.append("resumed")
+
+    def write(self, data: bytes | bytearray | memoryview) -> None: ...
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def abort(self) -> None: ...
+
+
+async def test_after_a_long_read_of_one_connection_others_are_read_first() -> None:
+    body = b"x" * 1024 * 1024
+    async with fronted() as f:
+        transport = Paced()
+        connection = Connection(f.front, connections=set(), tasks=set())
+        connection.connection_made(transport)
+        connection.data_received(request("POST", "/mcp", f"Content-Length: {len(body)}").encode())
+        for number in range(4):
+            connection.data_received(body[number * len(body) // 4 : (number + 1) * len(body) // 4])
+            assert transport.noted == ["paused", "resumed"] * number + ["paused"]
+            await asyncio.sleep(0)
+            assert transport.noted == ["paused", "resumed"] * (number + 1)
+        await f.until(lambda: bool(f.handler.seen))
+        assert f.handler.seen[0].body == body
+        connection.connection_lost(None)

@@ -14,7 +14,7 @@ from wicket.core.errors import Refused, RpcCode
 from wicket.front import asgi, exchange
 from wicket.front.door import closing_cancels
 from wicket.front.front import Front
-from wicket.front.limits import PIPELINED_MAX, RETRY_AFTER_S, SLICE_BYTES
+from wicket.front.limits import PIPELINED_MAX, READ_BYTES, RETRY_AFTER_S, SLICE_BYTES
 from wicket.front.rendering import CONTINUE, refusal, render_whole
 from wicket.front.requests import BETWEEN, BODY, HEAD, Phase, Request, RequestReader
 from wicket.gateway.http import Outbound
@@ -92,6 +92,14 @@ class Connection(asyncio.Protocol):
             # As a view, of which slices are cut without copying the rest each time.
             self._unparsed = memoryview(bytes(self._unparsed) + data if self._unparsed else data)
             self._take_unparsed()
+            if len(data) > READ_BYTES and not self._transport.is_closing():
+                # There is more: libuv would go on to read megabytes before others have their turn.
+                self._transport.pause_reading()
+                self._loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        if not self._is_held and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def eof_received(self) -> None:
         """Whoever stops sending has left: the transport closes."""

@@ -7,6 +7,8 @@ PIPELINED_MAX: Final = 8
 """Requests of one connection that wait for their turn before nothing more is read of it."""
 SLICE_BYTES: Final = 16 * 1024
 """Parsed at a time, so that a burst of tiny requests stops soon after `PIPELINED_MAX`."""
+READ_BYTES: Final = 128 * 1024
+"""After a longer read of one connection, the next of it is for the next turn."""
 FRAMING_BYTES_MAX: Final = 64 * 1024
 FRAMING_SHARE_MAX: Final = 8
 """What a body in chunks may take beside itself: a chunk of one byte takes six."""
