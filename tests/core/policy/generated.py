@@ -80,11 +80,17 @@ def conditions(chance: Random) -> JsonObject:
 
 def arguments(chance: Random) -> JsonObject:
     items: list[JsonObject] = []
+    told: list[JsonObject] = []
     for _ in range(chance.randint(1, 2)):
         operator = chance.choice(sorted(OPERATORS))
-        item: JsonObject = {"path": chance.choice(PATHS), "operator": operator}
-        items.append({**item, "value": chance.choice(OPERATORS[operator])})
-    return {"arguments": [item for number, item in enumerate(items) if item not in items[:number]]}
+        value = chance.choice(OPERATORS[operator])
+        item: JsonObject = {"path": chance.choice(PATHS), "operator": operator, "value": value}
+        # A fraction is compared as its text: beside that text it would be the same item twice.
+        as_told = {**item, "value": str(value) if isinstance(value, float) else value}
+        if as_told not in told:
+            items.append(item)
+            told.append(as_told)
+    return {"arguments": [*items]}
 
 
 def time(chance: Random) -> JsonObject:

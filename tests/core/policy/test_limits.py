@@ -87,6 +87,16 @@ def test_what_is_not_known_of_a_resource_is_forbidden_and_never_permitted(
     assert outcome(raw_policy(**limits), resource) == [permits, forbids]
 
 
+def test_what_is_told_of_one_resource_of_a_call_is_not_told_of_another() -> None:
+    somewhere = Resource(uid("Repository", "?"), (OWNER,), {}, frozenset({"visibility"}))
+    call = call_of(resources=(SEARCH, somewhere))
+    decision = decide(world_of(raw_policy(**OWN)), call, FRESH, NOON).decision
+    assert decision.reason is Reason.NO_PERMIT_MATCHED
+    again = decide_again(decision.request or {}, world_of(raw_policy(**OWN)).policies)
+    assert again.reason is Reason.NO_PERMIT_MATCHED
+    assert decide(world_of(raw_policy(**OWN)), call_of(resources=(somewhere,)), FRESH, NOON).decision.allowed
+
+
 MAIN = argument("branch", "equals", "main")
 ALL_IN_SRC = argument("files[*].path", "startsWith", "src/")
 SECOND: JsonObject = {"path": "docs/b"}

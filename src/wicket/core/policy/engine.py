@@ -97,8 +97,7 @@ class Rules:
         if self._handle is None:
             return _errored(request, self._unreadable, "a policy cannot be read")
         try:
-            answers = cedarpy.is_authorized_batch(_questions(request, context), self._handle, entities)
-            return self._concluded(request, answers)
+            return self._concluded(request, _ask(self._handle, request, context, entities))
         except CEDAR_FAILURES as failure:
             return _errored(request, (), str(failure))
 
@@ -110,9 +109,8 @@ class Rules:
         policies = tuple(self._policies.values())
         if handle is None:
             return explain(policies, request, holding=(), failing=set(keys.values()))
-        questions = _questions(request, json.dumps(request["context"]))
-        asked = cedarpy.is_authorized_batch(questions, handle, json.dumps(request["entities"]))
-        answers = [answer.diagnostics for answer in asked]
+        context, entities = (json.dumps(request[name]) for name in ("context", "entities"))
+        answers = [answer.diagnostics for answer in _ask(handle, request, context, entities)]
         holding = [{keys[reason] for reason in answer.reasons} for answer in answers]
         errors = [POLICY_FAILURE.fullmatch(error) for answer in answers for error in answer.errors]
         failing = {keys[error["id"]] for error in errors if error}
@@ -191,11 +189,25 @@ class _Hint:
         return self._text
 
 
-def _questions(request: JsonObject, context: str) -> list[dict[str, Json]]:
-    """One for each resource that the call targets."""
+def _ask(
+    handle: cedarpy.PolicySet, request: JsonObject, context: str, entities: cedarpy.Entities | str
+) -> Sequence[cedarpy.AuthzResult]:
+    """Ask for each resource that the call targets, and let Cedar see no other one meanwhile.
+
+    Containers are transitive: what is in a repository that nobody could name would otherwise be in the owner of
+    another resource whose repository could not be named either.
+    """
     shared: JsonObject = {"principal": request["principal"], "action": request["action"], "context": context}
-    targets = request.get("resources", [request["resource"]])
-    return [{**shared, "resource": target} for target in (targets if isinstance(targets, list) else [])]
+    targets = _list(request.get("resources", [request["resource"]]))
+    if len(targets) == 1 or not isinstance(entities, str):
+        questions = [{**shared, "resource": target} for target in targets]
+        return cedarpy.is_authorized_batch(questions, handle, entities)
+    told = [one for one in json.loads(entities) if isinstance(one, dict)]
+    answers: list[cedarpy.AuthzResult] = []
+    for target in targets:
+        seen = [one for one in told if one["uid"] in (request["action"], target)]
+        answers += cedarpy.is_authorized_batch([{**shared, "resource": target}], handle, json.dumps(seen))
+    return answers
 
 
 @dataclass(frozen=True, slots=True)
