@@ -47,10 +47,9 @@ PROMISES = {
         "windows between changes, under load, on several processes",
     ),
     "P7": Promise(
-        "The kill switch always works: API and command line, with the server down or the disk full; open streams are "
-        "cut within a second.",
-        "every scope in every state of a call",
-        missing="the dashboard",
+        "The kill switch always works: dashboard, API and command line, with the server down or the disk full; open "
+        "streams are cut within a second.",
+        "every scope in every state of a call; the agent's own page in a browser",
     ),
     "P8": Promise(
         "A member's call carries that member's token and no other; a denied call opens nothing.",

@@ -10,6 +10,7 @@
 A visit that was otherwise fine fails in the end when anything went wrong in the browser meanwhile.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -33,8 +34,9 @@ ARGUMENTS: Final = (
 """Whatever a page or the browser itself asks for, no other host is reached."""
 SETTLED: Final = """() => {
     const busy = document.querySelector('[aria-busy="true"]');
-    return document.querySelector("h1") !== null && busy === null && document.fonts.status === "loaded";
+    return document.querySelector("main") !== null && busy === null && document.fonts.status === "loaded";
 }"""
+SETTLE_S: Final = 30
 DRAWN: Final = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 Theme: TypeAlias = Literal["light", "dark"]
@@ -69,9 +71,14 @@ class Visit:
         await self.settle()
 
     async def settle(self) -> None:
-        """Until there is a heading and nothing says that it is busy."""
-        await self.page.wait_for_function(SETTLED)
-        await self.page.evaluate(DRAWN)
+        """Until there is a page, nothing says that it is busy, and nothing more is asked for."""
+        async with asyncio.timeout(SETTLE_S):
+            while True:
+                await self.page.wait_for_function(SETTLED)
+                await self.watch.rests.wait()
+                await self.page.evaluate(DRAWN)
+                if self.watch.rests.is_set() and await self.page.evaluate(SETTLED):
+                    return
 
     async def look(self, look: Look) -> None:
         """As somebody with this theme and window sees it from now on."""

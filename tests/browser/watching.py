@@ -1,5 +1,6 @@
 """What a page must never do, noticed while it is used: every visit ends with `troubles` that have to be none."""
 
+import asyncio
 import re
 from dataclasses import dataclass, field
 from typing import Final
@@ -25,6 +26,9 @@ class Watch:
     origin: str
     expected: list[re.Pattern[str]] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
+    rests: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while nothing is asked for; a stream that stays open does not count."""
+    _under_way: set[Request] = field(default_factory=set)
 
     async def over(self, context: BrowserContext) -> None:
         """Begin; pages that are open already are not seen."""
@@ -32,6 +36,9 @@ class Watch:
         context.on("weberror", self._on_exception)
         context.on("request", self._on_request)
         context.on("response", self._on_response)
+        context.on("requestfinished", self._on_end)
+        context.on("requestfailed", self._on_end)
+        self.rests.set()
         await context.add_init_script(TELL_VIOLATIONS)
 
     def expect(self, pattern: str) -> None:
@@ -57,6 +64,14 @@ class Watch:
         parts = urlsplit(request.url)
         if parts.scheme not in OF_NO_HOST and f"{parts.scheme}://{parts.netloc}" != self.origin:
             self._note(f"another host: {request.method} {request.url}")
+        if "text/event-stream" not in request.headers.get("accept", ""):
+            self._under_way.add(request)
+            self.rests.clear()
+
+    def _on_end(self, request: Request) -> None:
+        self._under_way.discard(request)
+        if not self._under_way:
+            self.rests.set()
 
     def _on_response(self, response: Response) -> None:
         if response.status >= 400:

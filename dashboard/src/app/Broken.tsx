@@ -1,6 +1,8 @@
 import { Anchor, Button, Group, Stack, Text, Title } from "@mantine/core";
-import { Link, useRouteError } from "react-router";
+import { Link, useLocation, useRouteError } from "react-router";
 import { words } from "@/strings/app";
+import { PageHeader } from "@/ui/PageHeader";
+import { PLACES } from "./navigation";
 
 /** A page that could not be drawn, or not be loaded: after an upgrade its files have other names. */
 export function Broken() {
@@ -23,7 +25,7 @@ export function Broken() {
 export function NotFound() {
   return (
     <Stack gap="xs" align="flex-start">
-      <Title order={1}>{words.notFound}</Title>
+      <PageHeader title={words.notFound} />
       <Text>{words.notFoundHow}</Text>
       <Anchor component={Link} to="/agents">
         {words.toAgents}
@@ -34,11 +36,17 @@ export function NotFound() {
 
 /** An address whose page this version does not have: what it would do is done otherwise. */
 export function Later() {
+  const { pathname } = useLocation();
+  const place = PLACES.find(({ to }) => to === pathname);
   return (
     <Stack gap="xs" align="flex-start">
+      {place && <PageHeader title={place.label} />}
       <Title order={2}>{words.later}</Title>
       <Text>
-        {words.laterHow} <Anchor href="/api/docs">{words.apiDocs}</Anchor>
+        {words.laterHow}{" "}
+        <Anchor href="/api/docs" underline="always">
+          {words.apiDocs}
+        </Anchor>
       </Text>
     </Stack>
   );

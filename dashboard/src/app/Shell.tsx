@@ -81,12 +81,13 @@ function Frame() {
           <UnstyledButton
             className={classes.find}
             onClick={spotlight.open}
-            aria-label={words.palette}
+            aria-label={`${words.palette} ${words.paletteKeys}`}
+            aria-keyshortcuts="Control+K"
           >
             <IconSearch size={15} aria-hidden />
-            <span className={classes.findWords}>{words.palette}</span>
+            <span className={classes.findWords}>{words.palette}</span>{" "}
             <Kbd size="xs" className={classes.findWords}>
-              Ctrl K
+              {words.paletteKeys}
             </Kbd>
           </UnstyledButton>
           <Tooltip label={words.shortcuts}>

@@ -11,6 +11,7 @@ export const words = {
     account: "Account",
   },
   palette: "Find or go to",
+  paletteKeys: "Ctrl K",
   paletteHint: "Find an agent, policy or member, or paste the id of a decision",
   nothingFound: "Nothing has this name",
   pages: "Pages",

@@ -2,6 +2,7 @@ export const words = {
   failed: "This could not be loaded",
   retry: "Try again",
   cancel: "Cancel",
+  close: "Close",
   allowed: "Allowed",
   denied: "Denied",
   copied: "Copied",

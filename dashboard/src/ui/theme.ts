@@ -1,4 +1,11 @@
 import { createTheme } from "@mantine/core";
+import { words } from "@/strings/ui";
+
+/** What every dialog needs: its cross has a name, and what is above its text is not the head of the page. */
+const dialog = {
+  closeButtonProps: { "aria-label": words.close },
+  attributes: { header: { role: "presentation" } },
+};
 
 /** One accent; red and green are for decisions alone. Dense: a page is read by who works with it all day. */
 export const theme = createTheme({
@@ -18,7 +25,8 @@ export const theme = createTheme({
   components: {
     Button: { defaultProps: { size: "xs" } },
     TextInput: { defaultProps: { size: "sm" } },
-    Modal: { defaultProps: { centered: true } },
+    Modal: { defaultProps: { centered: true, ...dialog } },
+    Drawer: { defaultProps: dialog },
     Tooltip: { defaultProps: { openDelay: 300, withArrow: true } },
   },
 });
