@@ -14,6 +14,7 @@ from tests.tls import self_signed
 from tests.upstreams.recording import Out, RecordingUpstream, Seen
 from wicket.core.errors import Invalid, UpstreamFailed, WicketError
 from wicket.runtime.wire import AddressPolicy, HttpWire, WireLimits, WireRequest, check_url, header_lines
+from wicket.runtime.wire.addresses import AddressRefused, vetted_sockets
 
 LOOPBACK = AddressPolicy(allow_private=True)
 """What tests talk to."""
@@ -107,6 +108,22 @@ def test_an_address_is_permitted_or_not(address: str, policy: AddressPolicy, *, 
 
 def test_a_metadata_address_is_open_only_to_who_names_its_network() -> None:
     assert AddressPolicy(allow_private=(ip_network("169.254.169.254/32"),)).permits("169.254.169.254")
+
+
+def test_an_address_is_looked_at_once_and_the_verdict_stays_with_it() -> None:
+    looked_at: list[str] = []
+
+    class Watched(AddressPolicy):
+        def permits(self, text: str) -> bool:
+            looked_at.append(text)
+            return super().permits(text)
+
+    make = vetted_sockets(Watched(allow_private=(ip_network("10.1.0.0/16"),)))
+    for _ in range(3):
+        make((socket.AF_INET, socket.SOCK_STREAM, 0, "", ("10.1.2.3", 443))).close()
+        with pytest.raises(AddressRefused):
+            make((socket.AF_INET, socket.SOCK_STREAM, 0, "", ("10.2.2.3", 443)))
+    assert looked_at == ["10.1.2.3", "10.2.2.3"]
 
 
 @pytest.mark.parametrize(

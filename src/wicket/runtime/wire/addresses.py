@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
@@ -23,6 +24,7 @@ Lookup: TypeAlias = Callable[[str, int, int], list[tuple[Any, ...]]]
 """As `socket.getaddrinfo(host, port, family)`; runs in a thread."""
 
 LOOKUP_THREADS: Final = 16
+ADDRESSES_KNOWN_MAX: Final = 1_000
 
 _PRIVATE: Final = tuple(
     ip_network(text)
@@ -117,12 +119,14 @@ def _within(address: Address, networks: tuple[Network, ...]) -> bool:
 def vetted_sockets(policy: AddressPolicy) -> Callable[[AddrInfoType], socket.socket]:
     """Makes the socket of a connection once its address is final.
 
-    The last look at it, and the only one that a host written as an address gets.
+    The last look at it, and the only one that a host written as an address gets. What is found of an address is
+    remembered: an upstream that ends each connection has us make one for each call.
     """
+    permits = lru_cache(maxsize=ADDRESSES_KNOWN_MAX)(policy.permits)
 
     def make(info: AddrInfoType) -> socket.socket:
         family, kind, proto, _, address = info
-        if not policy.permits(str(address[0])):
+        if not permits(str(address[0])):
             raise AddressRefused(f"{address[0]} may not be connected to")
         return socket.socket(family, kind, proto)
 
