@@ -26,9 +26,9 @@ def routes() -> Iterator[str]:
             yield f"{parent}/{path}"
 
 
-async def address_of(route: str, s: Scene) -> str:
+async def address_of(route: str, s: Scene, *, agent: str = ASSISTANT) -> str:
     """With what there is in the scene put in for its parameters."""
-    found = {"agentId": s.agents[ASSISTANT].id}
+    found = {"agentId": s.agents[agent].id}
     if ":policyId" in route:
         found["policyId"] = text((await s.control.items(f"/api/agents/{found['agentId']}/policies"))[0]["id"])
     return PARAMETER.sub(lambda parameter: found[parameter[1]], route)

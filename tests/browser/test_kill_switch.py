@@ -10,6 +10,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.browser.accessibility import assert_accessible
+from tests.browser.keyboard import tab_to
 from tests.browser.scene import Scene, bare
 from tests.browser.visits import Chromium
 from tests.reachable import Answer
@@ -96,3 +97,35 @@ async def test_an_agent_that_is_disabled_on_its_page_is_refused_from_then_on_unt
             await visit.page.get_by_role("button", name=ENABLE).click()
             await visit.page.get_by_role("button", name=DISABLE).wait_for()
             assert [await caller.next_ones() for caller in callers] == [{200}] * CALLERS
+
+
+@pytest.mark.promise("P7")
+async def test_the_keyboard_is_enough_to_find_an_agent_and_stop_it(
+    tmp_path: Path, chromium: Chromium
+) -> None:
+    async with bare(tmp_path) as s, RecordingUpstream() as upstream:
+        agent = await s.wicket.agent("release helper", services={"fake": upstream.url})
+        await agent.policy(service="fake")
+        caller = Caller(s, await agent.key())
+        assert (await caller.call()).status == 200
+        async with chromium.visit(s.url, cookie=await s.cookie()) as visit:
+            page = visit.page
+            await visit.open("/agents")
+            await page.keyboard.press("Control+K")
+            await page.keyboard.type("release")
+            await page.get_by_text("release helper").last.wait_for()
+            await page.keyboard.press("Enter")
+            await page.wait_for_url(f"**/agents/{agent.id}")
+            await visit.settle()
+            await tab_to(page, DISABLE)
+            await page.keyboard.press("Enter")
+            await expect(page.get_by_label("Reason")).to_be_focused()
+            await page.keyboard.type("enough")
+            await tab_to(page, DISABLE)
+            await page.keyboard.press("Enter")
+            await page.get_by_role("button", name=ENABLE).wait_for()
+            assert (await caller.call()).status == 403
+            await tab_to(page, ENABLE)
+            await page.keyboard.press("Enter")
+            await page.get_by_role("button", name=DISABLE).wait_for()
+        assert (await caller.call()).status == 200

@@ -1,5 +1,6 @@
 export const words = {
   title: "Agents",
+  agent: "Agent",
   newTitle: "New agent",
   create: "Create agent",
   cancel: "Cancel",

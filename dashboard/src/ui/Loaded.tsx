@@ -1,6 +1,7 @@
 import { Skeleton, Stack } from "@mantine/core";
 import { type ReactNode, useEffect, useState } from "react";
 import { ErrorState } from "./ErrorState";
+import { PageHeader } from "./PageHeader";
 
 /** The part of a question's state that a view needs; a query of TanStack Query is one. */
 interface Asked<T> {
@@ -12,15 +13,24 @@ interface Asked<T> {
 interface Props<T> {
   query: Asked<T>;
   skeleton?: ReactNode;
+  /** Where the page's own heading is part of what is loaded: what stands there when nothing could be. */
+  heading?: string;
   children: (data: T) => ReactNode;
 }
 
 const PATIENCE_MS = 300;
 
 /** The states of a view: nothing for a moment, a skeleton, an error with a way out, the thing itself. */
-export function Loaded<T>({ query, skeleton = <Lines />, children }: Props<T>) {
+export function Loaded<T>({ query, skeleton = <Lines />, heading, children }: Props<T>) {
   if (query.data !== undefined) return children(query.data);
-  if (query.error !== null) return <ErrorState error={query.error} onRetry={query.refetch} />;
+  if (query.error !== null) {
+    return (
+      <>
+        {heading && <PageHeader title={heading} />}
+        <ErrorState error={query.error} onRetry={query.refetch} />
+      </>
+    );
+  }
   return <Patiently>{skeleton}</Patiently>;
 }
 

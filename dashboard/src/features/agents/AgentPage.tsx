@@ -27,7 +27,7 @@ export function AgentPage() {
   const { agentId = "" } = useParams();
   const query = useQuery(agentQuery(agentId));
   return (
-    <Loaded query={query}>
+    <Loaded query={query} heading={words.agent}>
       {(tagged) => (
         <>
           <Breadcrumbs mb={4} fz="sm">
