@@ -1,7 +1,7 @@
 """Long work in turns: between its steps, everybody else on the event loop has theirs.
 
 A message of megabytes takes tens of milliseconds to be read and redacted. A call of a few hundred bytes that comes
-meanwhile waits for `TURN_S` of it, and not for the whole. Messages over `ALONE_BYTES` are worked on one after the
+meanwhile waits for `TURN_S` of it at a time, or for one longer step, and not for the whole. Messages over `ALONE_BYTES` are worked on one after the
 other: many of them at once would take a turn each, and hold several times their own size each.
 """
 
@@ -14,8 +14,9 @@ from wicket.core.steps import Steps
 
 T = TypeVar("T")
 
-TURN_S: Final = 0.002
-"""Of one piece of work, before others have their turn."""
+TURN_S: Final = 0.0005
+"""Of one piece of work, before others have their turn. A call that comes meanwhile needs several: it reads, is written
+down, asks the upstream and hears from it, and waits for so much each time."""
 ALONE_BYTES: Final = 256 * 1024
 
 
