@@ -1,8 +1,9 @@
 """Long work in turns: between its steps, everybody else on the event loop has theirs.
 
 A message of megabytes takes tens of milliseconds to be read and redacted. A call of a few hundred bytes that comes
-meanwhile waits for `TURN_S` of it at a time, or for one longer step, and not for the whole. Messages over `ALONE_BYTES` are worked on one after the
-other: many of them at once would take a turn each, and hold several times their own size each.
+meanwhile waits for `TURN_S` of it at a time, or for one longer step, and not for the whole. Messages over
+`ALONE_BYTES` are worked on one after the other: many of them at once would take a turn each, and hold several times
+their own size each.
 """
 
 import asyncio
