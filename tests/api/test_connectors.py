@@ -3,6 +3,7 @@
 import pytest
 
 from tests.api.people import Instance, tool
+from wicket.connectors import catalog
 
 URL = "https://tools.example.com/mcp"
 BODY = {"key": "mine", "name": "Mine", "url": URL, "auth": {"type": "none"}}
@@ -26,9 +27,39 @@ async def test_every_connector_is_described(wicket: Instance) -> None:
         "perMember": True,
         "auth": github["auth"],
         "toolCount": github["toolCount"],
+        "resourceTypes": github["resourceTypes"],
+        "conditions": github["conditions"],
+        "restrictions": [{"type": "repositories", "resourceTypes": ["Owner", "Repository"]}],
     }
     assert set(github["auth"]) == {"type", "kinds", "acceptsToken", "notes"}
     assert "mine" not in [one["key"] for one in (await bob.get("/api/connectors/meta"))["items"]]
+
+
+async def test_what_policies_of_a_service_may_say_is_described(wicket: Instance) -> None:
+    ada = await wicket.person("ada")
+    wicket.servers.tools[URL] = [tool("look")]
+    await ada.post("/api/connectors/custom", BODY, expect=201)
+    meta = {one["key"]: one for one in (await ada.get("/api/connectors/meta"))["items"]}
+    assert meta["vercel"]["resourceTypes"][1] == {
+        "name": "Project",
+        "label": "project",
+        "within": ["Team"],
+        "attributes": {"projectVisibility": "text"},
+    }
+    said = {one["type"]: one for one in meta["vercel"]["conditions"]}
+    assert [*said] == ["deploymentTarget", "deploymentState", "projectVisibility", "projectId"]
+    assert said["projectVisibility"] == {
+        "type": "projectVisibility",
+        "kind": "equals",
+        "value": "text",
+        "choices": ["public", "private"],
+        "attribute": "projectVisibility",
+        "resourceType": None,
+    }
+    assert (said["projectId"]["kind"], said["projectId"]["resourceType"]) == ("within", "Project")
+    assert meta["notion"]["restrictions"] == [{"type": "pages", "resourceTypes": ["Page"]}]
+    assert all(meta[key]["resourceTypes"] and meta[key]["conditions"] for key in catalog())
+    assert (meta["mine"]["resourceTypes"], meta["mine"]["conditions"]) == ([], [])
 
 
 async def test_a_connector_is_made_once_its_server_has_answered(wicket: Instance) -> None:

@@ -29,7 +29,11 @@ async def test_the_catalog_knows_tools_by_name_and_tier(wicket: Instance) -> Non
         "selectorTiers": {},
         "resourceArgs": by_name["delete_file"]["resourceArgs"],
         "offered": True,
+        "target": "resource",
+        "resourceType": "Branch",
     }
+    assert (by_name["search_code"]["target"], by_name["search_code"]["resourceType"]) == ("search", None)
+    assert (by_name["get_me"]["target"], by_name["get_me"]["resourceType"]) == ("none", None)
     assert by_name["label_write"]["selectorTiers"]["delete"] == "destructive"
     assert {one["service"] for one in (await ada.get("/api/tools/catalog"))["items"]} > {"github", "slack"}
 

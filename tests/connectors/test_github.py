@@ -257,9 +257,9 @@ def test_a_number_may_be_a_pull_requests_until_somebody_has_told() -> None:
     arguments = HERE | {"issue_number": 7}
     unsure = call_of("github", "add_issue_comment", arguments)
     assert containers(unsure) == ["Repository my-org/site", "Owner my-org", "PullRequest my-org/site#7"]
-    assert "isDraft" in unsure.resources[0].unknown
+    assert {"isDraft", "PullRequest"} <= unsure.resources[0].unknown
     issue = call_of("github", "add_issue_comment", arguments, Entity("Issue", "my-org/site#7", "", {}))
-    assert "isDraft" not in issue.resources[0].unknown
+    assert issue.resources[0].unknown.isdisjoint({"isDraft", "PullRequest"})
     pull = call_of("github", "add_issue_comment", arguments, Entity("PullRequest", "my-org/site#7", "", {}))
     assert targets(pull) == ["PullRequest my-org/site#7"]
 

@@ -1263,6 +1263,11 @@ export interface components {
         AskedOut: {
             expiresInS: number;
         };
+        /**
+         * @description What the values of an attribute are.
+         * @enum {string}
+         */
+        AttributeKind: "text" | "boolean" | "integer" | "texts";
         AuthIn: {
             /** @enum {string} */
             type: "none" | "header";
@@ -1330,6 +1335,12 @@ export interface components {
             resourceArgs: string[];
             /** @default true */
             offered: boolean;
+            /**
+             * @default none
+             * @enum {string}
+             */
+            target: "none" | "resource" | "search";
+            resourceType?: string | null;
         };
         /** @enum {string} */
         ChangeKind: "added" | "removed" | "changed";
@@ -1346,6 +1357,20 @@ export interface components {
             };
             seq: number;
             hash: string;
+        };
+        /**
+         * @description What a resource condition says of the resource.
+         * @enum {string}
+         */
+        ConditionKind: "equals" | "contains" | "within";
+        /** @description What `conditions` of a policy may say. */
+        ConditionTypeOut: {
+            type: string;
+            kind: components["schemas"]["ConditionKind"];
+            value: components["schemas"]["AttributeKind"];
+            choices: string[];
+            attribute: string | null;
+            resourceType: string | null;
         };
         ConnectionIn: {
             /** Format: password */
@@ -1681,6 +1706,12 @@ export interface components {
             perMember: boolean;
             auth: components["schemas"]["AuthMetaOut"];
             toolCount: number;
+            /** @default [] */
+            resourceTypes: components["schemas"]["ResourceTypeOut"][];
+            /** @default [] */
+            conditions: components["schemas"]["ConditionTypeOut"][];
+            /** @default [] */
+            restrictions: components["schemas"]["RestrictionTypeOut"][];
         };
         MfaOut: {
             required: boolean;
@@ -1851,6 +1882,20 @@ export interface components {
             changed: boolean;
             /** @description why it cannot be decided again; then there are no decisions */
             unmatched: string | null;
+        };
+        /** @description A kind of thing that calls of a service target, and that entities describe. */
+        ResourceTypeOut: {
+            name: string;
+            label: string;
+            within: string[];
+            attributes: {
+                [key: string]: components["schemas"]["AttributeKind"];
+            };
+        };
+        /** @description What `restrictions` of a policy may name. */
+        RestrictionTypeOut: {
+            type: string;
+            resourceTypes: string[];
         };
         ReviewIn: {
             tier?: components["schemas"]["Tier"] | null;

@@ -1,6 +1,6 @@
 """Connectors: what there is to enable, and the caller's own remote servers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -13,7 +13,17 @@ from wicket.api.models import In, ListOut, Out, whole
 from wicket.connectors.services import AuthKind, auth_facts, catalog, custom_namespace
 from wicket.core.errors import Conflict, Invalid
 from wicket.core.keys import Binding, SealBroken
-from wicket.core.model import AuthType, Connector, ConnectorKind, Tier
+from wicket.core.model import (
+    AttributeKind,
+    AuthType,
+    ConditionKind,
+    ConditionType,
+    Connector,
+    ConnectorKind,
+    ResourceType,
+    RestrictionType,
+    Tier,
+)
 from wicket.runtime.upstream import Credential
 from wicket.store import connectors
 from wicket.store.connectors import ConnectorSpec, CustomConnector
@@ -29,6 +39,66 @@ class AuthMetaOut(Out):
     notes: str
 
 
+class ResourceTypeOut(Out):
+    """A kind of thing that calls of a service target, and that entities describe."""
+
+    name: str
+    """As entities have it: `PullRequest`."""
+    label: str
+    """As `resourceScope` has it: `pull_request`."""
+    within: Sequence[str]
+    """Names of the types that contain it, nearest first."""
+    attributes: Mapping[str, AttributeKind]
+    """Its own and those of its containers."""
+
+    @classmethod
+    def of(cls, described: ResourceType) -> "ResourceTypeOut":
+        return cls(
+            name=described.name,
+            label=described.label,
+            within=described.within,
+            attributes=dict(described.attributes),
+        )
+
+
+class ConditionTypeOut(Out):
+    """What `conditions` of a policy may say."""
+
+    type: str
+    kind: ConditionKind
+    value: AttributeKind
+    """Of one value. Of `within` conditions several are alternatives."""
+    choices: Sequence[str]
+    """The texts that it can be; empty: any."""
+    attribute: str | None
+    resource_type: str | None
+    """Name of the type whose ids are the values, of `within` conditions."""
+
+    @classmethod
+    def of(cls, condition: ConditionType) -> "ConditionTypeOut":
+        return cls(
+            type=condition.name,
+            kind=condition.kind,
+            value=condition.value,
+            choices=condition.choices,
+            attribute=condition.attribute or None,
+            resource_type=condition.resource_type or None,
+        )
+
+
+class RestrictionTypeOut(Out):
+    """What `restrictions` of a policy may name."""
+
+    type: str
+    """`repositories`, `channels` or `pages`."""
+    resource_types: Sequence[str]
+    """Names of the types that are named, outermost first."""
+
+    @classmethod
+    def of(cls, name: str, restriction: RestrictionType) -> "RestrictionTypeOut":
+        return cls(type=name, resource_types=restriction.resource_types)
+
+
 class MetaOut(Out):
     key: str
     name: str
@@ -39,6 +109,9 @@ class MetaOut(Out):
     """Whether each member connects an account of their own."""
     auth: AuthMetaOut
     tool_count: int
+    resource_types: Sequence[ResourceTypeOut] = ()
+    conditions: Sequence[ConditionTypeOut] = ()
+    restrictions: Sequence[RestrictionTypeOut] = ()
 
 
 class AuthOut(Out):
@@ -266,6 +339,9 @@ def _built_in(connector: Connector) -> MetaOut:
             notes="" if facts is None else facts.notes,
         ),
         tool_count=len(connector.tools),
+        resource_types=[ResourceTypeOut.of(one) for one in connector.resource_types.values()],
+        conditions=[ConditionTypeOut.of(one) for one in connector.condition_types.values()],
+        restrictions=[RestrictionTypeOut.of(name, one) for name, one in connector.restrictions.items()],
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import StrictBool
@@ -10,7 +10,7 @@ from pydantic import StrictBool
 from wicket.api.guards import UPSTREAM, Guard, by
 from wicket.api.http import AgentId, ApiParts, Asker, Caller, Parts, Service, Text, Tool, guarded_router
 from wicket.api.models import In, ListOut, Out, RawObject, whole
-from wicket.connectors.services import catalog
+from wicket.connectors.services import catalog, target_type
 from wicket.core.errors import Conflict, Invalid
 from wicket.core.keys import Binding, SealBroken, ServerKeys
 from wicket.core.model import AuthType, Connector, Tier, ToolFacts
@@ -32,9 +32,14 @@ class CatalogToolOut(Out):
     selector_tiers: Mapping[str, Tier] = {}
     resource_args: Sequence[str] = ()
     offered: bool = True
+    target: Literal["none", "resource", "search"] = "none"
+    """What its calls work on: nothing that policies know, a resource, or whatever lies in the service."""
+    resource_type: str | None = None
+    """Name of the type of that resource."""
 
     @classmethod
     def of(cls, service: str, facts: ToolFacts) -> "CatalogToolOut":
+        kind = target_type(service, facts.target) if facts.target else ""
         return cls(
             service=service,
             name=facts.name,
@@ -43,6 +48,8 @@ class CatalogToolOut(Out):
             selector_tiers=dict(facts.selector_tiers),
             resource_args=facts.resource_args,
             offered=facts.offered,
+            target="none" if not facts.target else "resource" if kind else "search",
+            resource_type=kind or None,
         )
 
 

@@ -83,7 +83,7 @@ def _issue(asked: Question, repository: str | None, number: str) -> list[Resourc
         if issue is not None:
             return [known.resource("Issue", mark, above)]
     twin = EntityRef("PullRequest", UNKNOWN_ID if number == UNKNOWN_ID else mark)
-    return [known.resource("Issue", mark, [*above, twin], unsure=("isDraft",))]
+    return [known.resource("Issue", mark, [*above, twin], unsure=("isDraft", "PullRequest"))]
 
 
 def _pull_request(asked: Question, number: str) -> list[Resource]:
@@ -221,3 +221,16 @@ TARGETS: Final[Mapping[str, Mapper]] = {
     "project": _project,
 }
 """How the catalog names the ways in which a tool's resources are found."""
+TYPES: Final[Mapping[str, tuple[str, ...]]] = {
+    "Owner": ("owner", "organization", "repository_or_owner"),
+    "Repository": (
+        "repository", "repository_or_search", "any_repository", "new_repository", "fork", "branches", "issues",
+        "pull_requests", "releases", "discussions", "discussion_comment",
+    ),
+    "Branch": ("branch", "new_branch"),
+    "Issue": ("issue", "new_issue", "issue_write", "issue_comment", "issue_dependency", "sub_issue"),
+    "PullRequest": ("pull_request", "new_pull_request", "review", "review_comment", "review_thread"),
+    "Release": ("release", "latest_release"),
+    "": ("organization_search", "project"),
+}  # fmt: skip
+"""Type -> the targets whose resources are of it; without one: those that look through many."""

@@ -92,9 +92,10 @@ def parse_conditions(raw: Table, path: str, types: Mapping[str, ResourceType]) -
 def _condition(name: str, raw: Table, path: str, types: Mapping[str, ResourceType]) -> ConditionType:
     check_fields(raw, _CONDITION_FIELDS, path)
     kind = ConditionKind(one_of(raw.get("kind"), tuple(ConditionKind), f"{path}.kind"))
-    attribute, resource_type, value = "", "", AttributeKind.TEXT
+    attribute, resource_type, grammar, value = "", "", "", AttributeKind.TEXT
     if kind is ConditionKind.WITHIN:
         resource_type = one_of(raw.get("resource_type"), tuple(types), f"{path}.resource_type")
+        grammar = types[resource_type].grammar
     else:
         attributes = _attributes(types)
         attribute = one_of(raw.get("attribute"), tuple(attributes), f"{path}.attribute")
@@ -109,7 +110,7 @@ def _condition(name: str, raw: Table, path: str, types: Mapping[str, ResourceTyp
         resource_type=resource_type,
         value=value,
         choices=texts(raw.get("choices", []), f"{path}.choices"),
-        grammar=pattern(raw.get("grammar", ""), f"{path}.grammar"),
+        grammar=pattern(raw.get("grammar", grammar), f"{path}.grammar"),
         folded=flag(raw.get("folded", False), f"{path}.folded"),
     )
 

@@ -171,3 +171,12 @@ TARGETS: Final[Mapping[str, Mapper]] = {
     "any_team": lambda asked: [_any(asked, TEAM)],
 }
 """How the catalog names the ways in which a tool's resources are found."""
+TYPES: Final[Mapping[str, tuple[str, ...]]] = {
+    TEAM: ("team", "team_by_query", "team_by_id", "team_or_search", "projects", "label", "any_team"),
+    PROJECT: (
+        "project", "project_by_query", "project_or_search", "save_project", "any_project", "in_project", "document",
+    ),
+    ISSUES: ("issue", "issue_by_issue", "issue_by_issue_id", "save_issue", "any_issue", "comment"),
+    "": ("issues",),
+}  # fmt: skip
+"""Type -> the targets whose resources are of it as a rule; without one: those that look through many."""

@@ -3,7 +3,7 @@
 A file holds `[service]` (key, name, namespace, endpoint), `[auth]` (how a member can connect) and `[tools]`: for
 each tool its tier, the arguments that name its resource, how the resource is found (`target`), and for a
 multiplexing tool the argument that says what the call really does, with the tiers of its values. `[types]`,
-`[conditions]`, `[restrictions]` and `[labels]` say what its resources are: see kinds.py.
+`[conditions]`, `[restrictions]`, `[labels]` and `[targets]` say what its resources are: see kinds.py and plain.py.
 """
 
 import re
@@ -24,6 +24,7 @@ from wicket.connectors.kinds import (
     parse_types,
 )
 from wicket.connectors.knowledge import Mapper, find_everywhere
+from wicket.connectors.plain import parse_targets
 from wicket.connectors.tables import (
     ARGUMENT,
     Table,
@@ -48,19 +49,25 @@ SERVICES = (
 
 SEARCH = "search"
 """The target of a tool that crosses resources, whatever its service."""
-MAPPERS: Mapping[str, Mapping[str, Mapper]] = {
+OWN_MAPPERS: Mapping[str, Mapping[str, Mapper]] = {
     "github": github.TARGETS,
     "linear": linear.TARGETS,
     "slack": slack.TARGETS,
 }
-"""How the calls of each service say what they target."""
+"""Where `[targets]` cannot say it."""
+OWN_TYPES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "github": github.TYPES,
+    "linear": linear.TYPES,
+    "slack": slack.TYPES,
+}
+"""Of which types the resources are that these find."""
 SELECTOR_VALUE = re.compile(r"[A-Za-z0-9_.-]{1,128}", re.ASCII)
 """What a selector's value may look like: it becomes part of an action's name."""
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}", re.ASCII)
 _NAMESPACE = re.compile(r"[A-Z][A-Za-z]*MCP", re.ASCII)
 _ENDPOINT = re.compile(r"https://\S+", re.ASCII)
 
-_FIELDS = frozenset({"service", "auth", "types", "conditions", "restrictions", "labels", "tools"})
+_FIELDS = frozenset({"service", "auth", "types", "conditions", "restrictions", "labels", "targets", "tools"})
 _SERVICE_FIELDS = frozenset({"key", "name", "namespace", "endpoint", "endpoints"})
 _AUTH_FIELDS = frozenset({"kinds", "notes", "authorize_url", "token_url", "registration_url", "scopes"})
 _TOOL_FIELDS = frozenset(
@@ -108,6 +115,8 @@ class CatalogEntry:
     auth: AuthFacts
     mappers: Mapping[str, Mapper]
     """What the `target` of a tool means."""
+    target_types: Mapping[str, str]
+    """Target -> the type of what it finds; empty: it looks through many."""
     labels: tuple[LabelRule, ...]
 
 
@@ -124,6 +133,11 @@ def auth_facts(service: str) -> AuthFacts:
 def mapper_of(service: str, target: str) -> Mapper:
     """How the resources of a tool with this `target` are found; raises KeyError for a service without any."""
     return _entries()[service].mappers[target]
+
+
+def target_type(service: str, target: str) -> str:
+    """The type of what tools with this `target` work on; empty for what looks through many resources."""
+    return _entries()[service].target_types[target]
 
 
 def label_rules(service: str) -> tuple[LabelRule, ...]:
@@ -171,7 +185,10 @@ def parse_entry(key: str, raw: Table) -> CatalogEntry:
     if service.get("key") != key:
         raise Invalid(f"the file of `{key}` must hold the key `{key}`", field=f"{key}.service.key")
     types = parse_types(_part(raw, key, "types"), f"{key}.types")
-    mappers = {SEARCH: find_everywhere, **MAPPERS.get(key, {})}
+    plain = parse_targets(_part(raw, key, "targets"), f"{key}.targets", types)
+    mappers = {SEARCH: find_everywhere, **plain, **OWN_MAPPERS.get(key, {})}
+    own_types = {target: kind for kind, found in OWN_TYPES.get(key, {}).items() for target in found}
+    target_types = {SEARCH: "", **{name: one.kind.name for name, one in plain.items()}, **own_types}
     tools = {
         name: _parse_tool(name, table(facts, f"{key}.tools.{name}"), f"{key}.tools.{name}", mappers)
         for name, facts in table(raw.get("tools"), f"{key}.tools").items()
@@ -193,6 +210,7 @@ def parse_entry(key: str, raw: Table) -> CatalogEntry:
         connector=connector,
         auth=_parse_auth(table(raw.get("auth"), f"{key}.auth"), f"{key}.auth"),
         mappers=MappingProxyType(mappers),
+        target_types=MappingProxyType(target_types),
         labels=parse_labels(_part(raw, key, "labels"), f"{key}.labels", types),
     )
 

@@ -38,3 +38,5 @@ TARGETS: Final[Mapping[str, Mapper]] = {
     "any_channel": lambda asked: [asked.known.unknown("Channel")],
 }
 """How the catalog names the ways in which a tool's resources are found."""
+TYPES: Final[Mapping[str, tuple[str, ...]]] = {"Channel": ("channel", "new_channel", "any_channel")}
+"""Type -> the targets whose resources are of it."""

@@ -101,6 +101,11 @@ def put_entities(
     return count
 
 
+def _folded(tx: sa.Connection, column: sa.Column[str]) -> sa.Function[str]:
+    """With the letters of ASCII in lower case, and no others: SQLite knows no more."""
+    return sa.func.lower(sa.collate(column, "C") if tx.dialect.name == "postgresql" else column)
+
+
 def list_entities(
     tx: sa.Connection,
     *,
@@ -111,7 +116,7 @@ def list_entities(
     limit: int,
     offset: int,
 ) -> Page[StoredEntity]:
-    """By service, type and id; `search` is a part of a name or id, whatever its case."""
+    """By service, type and id; `search` is a part of a name or id, whatever its case in ASCII."""
     check_page(limit=limit, offset=offset)
     wanted = [_E.agent_id == agent_id]
     if service is not None:
@@ -119,12 +124,9 @@ def list_entities(
     if kind is not None:
         wanted.append(_E.type == kind)
     if search:
-        part = search.lower()
+        part = search.encode().lower().decode()
         wanted.append(
-            sa.or_(
-                sa.func.lower(_E.name).contains(part, autoescape=True),
-                sa.func.lower(_E.id).contains(part, autoescape=True),
-            )
+            sa.or_(*(_folded(tx, column).contains(part, autoescape=True) for column in (_E.name, _E.id)))
         )
     total = tx.execute(sa.select(sa.func.count()).select_from(tables.entities).where(*wanted)).scalar_one()
     rows = tx.execute(

@@ -81,7 +81,7 @@ def has_type(label: Json, resource: Resource) -> bool | None:
     kind = resource.uid.type.partition("::")[2]
     if label is None or kind == SCOPES[str(label)]:
         return True
-    return None if kind == "Search" else False
+    return None if kind == "Search" or SCOPES[str(label)] in resource.unknown else False
 
 
 def judged_conditions(raw: JsonObject, resource: Resource) -> Iterator[bool | None]:

@@ -105,7 +105,10 @@ RESOURCES: list[tuple[JsonObject, str, str]] = [
     (
         {"resourceScope": "pull_request"},
         "resource is GitHubMCP::PullRequest",
-        "resource is GitHubMCP::PullRequest || resource is GitHubMCP::Search",
+        (
+            "resource is GitHubMCP::PullRequest || resource is GitHubMCP::Search || "
+            'resource has "unknown" && resource.unknown.contains("PullRequest")'
+        ),
     ),
     (
         condition("isDraft", value=False),
@@ -141,7 +144,8 @@ RESOURCES: list[tuple[JsonObject, str, str]] = [
             'resource in [GitHubMCP::PullRequest::"a/b#1", GitHubMCP::PullRequest::"a/b#2"])'
         ),
         (
-            "(resource is GitHubMCP::Repository || resource is GitHubMCP::Search) && "
+            "(resource is GitHubMCP::Repository || resource is GitHubMCP::Search || "
+            'resource has "unknown" && resource.unknown.contains("Repository")) && '
             '(resource has "isDraft" && resource.isDraft == false || '
             'resource has "unknown" && resource.unknown.contains("isDraft") || resource in '
             '[GitHubMCP::PullRequest::"a/b#1", GitHubMCP::PullRequest::"a/b#2", GitHubMCP::PullRequest::"?"])'

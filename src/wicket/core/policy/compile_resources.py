@@ -22,7 +22,7 @@ from wicket.core.policy.expressions import (
 from wicket.core.policy.resources import ResourceCondition, Restrictions, Scope, Value
 
 UNKNOWN = "unknown"
-"""Attribute of an entity: the names of those that it has and nobody has told."""
+"""Attribute of an entity: the names of those that it has and nobody has told, and of types that it may be of."""
 
 
 def compile_restrictions(restrictions: Restrictions, effect: PolicyEffect, namespace: str) -> Expression:
@@ -32,11 +32,12 @@ def compile_restrictions(restrictions: Restrictions, effect: PolicyEffect, names
 
 
 def compile_scope(scope: Scope, effect: PolicyEffect, namespace: str) -> Expression:
-    """The resource is of a type."""
+    """The resource is of a type; a forbid matches what may be, and what looks through many, as well."""
     kind = is_type(RESOURCE, f"{namespace}::{scope.name}")
     if effect is PolicyEffect.PERMIT:
         return kind
-    return binary("||", kind, is_type(RESOURCE, f"{namespace}::{SEARCH_TYPE}"))
+    search = is_type(RESOURCE, f"{namespace}::{SEARCH_TYPE}")
+    return joined("||", [kind, search, _is_untold(scope.name)])
 
 
 def compile_condition(condition: ResourceCondition, effect: PolicyEffect, namespace: str) -> Expression:
@@ -54,8 +55,12 @@ def compile_condition(condition: ResourceCondition, effect: PolicyEffect, namesp
     holds = binary("&&", has(RESOURCE, kind.attribute), known)
     if effect is PolicyEffect.PERMIT:
         return holds
-    untold = binary("&&", has(RESOURCE, UNKNOWN), _holds(UNKNOWN, kind.attribute))
-    return binary("||", holds, untold)
+    return binary("||", holds, _is_untold(kind.attribute))
+
+
+def _is_untold(name: str) -> Expression:
+    """Nobody has told this attribute, or whether the resource is of this type."""
+    return binary("&&", has(RESOURCE, UNKNOWN), _holds(UNKNOWN, name))
 
 
 def _holds(attribute: str, value: Value) -> Expression:
