@@ -92,8 +92,3 @@ async def unavailable(route: Route) -> None:
     problem = {"type": "about:blank", "title": "Service Unavailable", "status": 503, "code": "unavailable"}
     problem["detail"] = "the database does not answer"
     await route.fulfill(status=503, content_type="application/problem+json", body=json.dumps(problem))
-
-
-def test_there_are_routes() -> None:
-    assert {SIGN_IN, "/", "/agents", "/agents/:agentId/settings"} <= set(ROUTES)
-    assert len(ROUTES) == len(set(ROUTES))
