@@ -68,6 +68,14 @@ async def test_an_import_replaces_what_it_names_or_everything_of_the_service(dat
     assert await listed(database, service="linear", kind="Team") == [TEAM.id]
 
 
+async def test_a_search_folds_the_letters_of_ascii_and_no_others(database: Database) -> None:
+    await database.change(create_agent, agents=[])
+    await tell(database, "github", Entity("Repository", "my-org/site", "\u00c4pfel SITE"))
+    assert await listed(database, search="site") == ["my-org/site"]
+    assert await listed(database, search="\u00c4PFEL") == ["my-org/site"]
+    assert await listed(database, search="\u00e4pfel") == []
+
+
 async def test_a_search_takes_wildcards_at_their_word(database: Database) -> None:
     await database.change(create_agent, agents=[])
     await tell(database, "github", SITE, Entity("Repository", "my-org/a_b", "100%"))
