@@ -4,7 +4,7 @@ import {
   type SpotlightActionGroupData,
 } from "@mantine/spotlight";
 import { useQueries, useQuery } from "@tanstack/react-query";
-import { useState } from "react";
+import { useEffect, useState } from "react";
 import { useNavigate } from "react-router";
 import { agentMembersQuery, agentPoliciesQuery, agentsQuery } from "@/api/agents";
 import { words } from "@/strings/app";
@@ -20,6 +20,7 @@ export function Palette() {
   const [opened, setOpened] = useState(false);
   const navigate = useNavigate();
   const groups = useEverything(opened, navigate);
+  useFirstSelected(query);
   const id = query.trim().toLowerCase();
   const decision: SpotlightActionData[] = UUID.test(id)
     ? [
@@ -48,6 +49,18 @@ export function Palette() {
       searchProps={{ placeholder: words.paletteHint, "aria-label": words.paletteHint }}
     />
   );
+}
+
+/**
+ * Enter goes to the first that is shown. Spotlight marks it when a letter is typed; what comes from the server
+ * after the last letter would stay unmarked.
+ */
+function useFirstSelected(query: string) {
+  useEffect(() => {
+    if (query !== "" && document.querySelector("[data-action][data-selected]") === null) {
+      document.querySelector("[data-action]")?.setAttribute("data-selected", "true");
+    }
+  });
 }
 
 /** What can be gone to; asked for when the palette is opened, not before. */
