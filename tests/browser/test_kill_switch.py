@@ -112,8 +112,9 @@ async def test_the_keyboard_is_enough_to_find_an_agent_and_stop_it(
             page = visit.page
             await visit.open("/agents")
             await page.keyboard.press("Control+K")
+            await expect(page.get_by_role("dialog").locator("input")).to_be_focused()
             await page.keyboard.type("release")
-            await page.get_by_role("dialog").get_by_text("release helper").wait_for()
+            await page.get_by_role("dialog").get_by_text("release helper").first.wait_for()
             await page.keyboard.press("Enter")
             await expect(page).to_have_url(f"{s.url}/agents/{agent.id}")
             await visit.settle()

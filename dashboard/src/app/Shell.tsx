@@ -13,7 +13,7 @@ import { useDisclosure } from "@mantine/hooks";
 import { spotlight } from "@mantine/spotlight";
 import { IconCloudOff, IconKeyboard, IconSearch } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
-import { lazy, Suspense, useEffect, useRef } from "react";
+import { useEffect, useRef } from "react";
 import { Link, Navigate, Outlet, useLocation } from "react-router";
 import { isWhole, sessionQuery } from "@/api/session";
 import { words } from "@/strings/app";
@@ -21,10 +21,9 @@ import { Loaded } from "@/ui/Loaded";
 import { AccountMenu } from "./AccountMenu";
 import { useReachable } from "./client";
 import { PLACES } from "./navigation";
+import { Palette } from "./Palette";
 import classes from "./Shell.module.css";
 import { Shortcuts } from "./Shortcuts";
-
-const Palette = lazy(async () => ({ default: (await import("./Palette")).Palette }));
 
 /** The frame of every page but sign-in; who may not see it is sent there, and back afterwards. */
 export function Shell() {
@@ -122,9 +121,7 @@ function Frame() {
         <Outlet />
       </AppShell.Main>
       <Shortcuts opened={helping} onOpen={help.open} onClose={help.close} />
-      <Suspense>
-        <Palette />
-      </Suspense>
+      <Palette />
     </AppShell>
   );
 }
